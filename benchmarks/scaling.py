@@ -5,13 +5,18 @@ small sizes and keeps no rows. A whole `fit` of a GRU that reads step by step is
 over all windows of the series along the axes `series` and `steps`, 200 steps of 256 windows along the others. Sizes of
 an axis take turns, so that a slow minute of the machine is shared. The floor is what multiplications of the network's
 weights, forwards and twice as many back, take at the pace of a product of large matrices here. Draws the figures of
-docs/speed.md.
+docs/speed.md. ``--axes forecasts`` measures `predict` over 1,000 to 100,000 series instead, and the memory that it
+takes beyond that of the panel and of the forecasts, each size in a process of its own (Linux, a minute).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +43,7 @@ AXES: dict[str, tuple[int, ...]] = {
     "cores": (1, 2),
 }
 QUICK: dict[str, tuple[int, ...]] = {"series": (10, 30), "steps": (1_000, 3_000), "units": (8, 32)}
+FORECASTS, FITTED = (1_000, 10_000, 100_000), 1_000  # series that are forecast; and those of them that were fitted
 LABELS = {"series": "series of 124 steps", "steps": "steps of one series", "window": "window (steps)"}
 
 
@@ -105,6 +111,32 @@ def measure(axis: str, sizes: tuple[int, ...], paces: dict[int, float]) -> list[
     return rows
 
 
+def forecasts(size: int) -> dict[str, Any]:
+    """Forecast so many series of 124 steps; return seconds, and the peak of memory beyond that before and forecasts."""
+    random = np.random.default_rng(0)
+    waves = 50 + np.sin(np.arange(124) / 5 + random.uniform(0, 6, (size, 1))) + 0.1 * random.normal(size=(size, 124))
+    panel = Panel.from_array(waves[..., None], season_length=12)
+    model = GRUForecaster(
+        horizon=12, window=24, units=8, max_epochs=1, steps_per_epoch=50, validation=None, random_state=0
+    ).fit(panel.select(np.arange(FITTED)))
+    model.predict(panel.select(np.arange(100)))  # loads what is slow to load
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of before
+    before, times = _status("VmRSS"), list[float]()
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        found = model.predict(panel)
+        times.append(time.perf_counter() - began)
+    row = {"measured": "forecasts", "size": size, "seconds": round(statistics.median(times), 4), "runs": RUNS}
+    row["least_and_most"] = [round(min(times), 4), round(max(times), 4)]
+    return row | {"panel_bytes": panel.values.nbytes, "bytes": _status("VmHWM") - before - found.nbytes}
+
+
+def _status(name: str) -> int:
+    """Return a number of bytes that Linux keeps about this process."""
+    kept = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(kept[1]) if kept else 0
+
+
 @in_style()
 def figure_of(axis: str, rows: pd.DataFrame) -> Figure:
     """Draw seconds against sizes, with the floor."""
@@ -130,9 +162,21 @@ def draw() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
+    parser.add_argument("--axes", nargs="+", default=[*AXES, "forecasts"], choices=[*AXES, "forecasts"])
     parser.add_argument("--quick", action="store_true", help="small sizes, and no rows")
+    parser.add_argument("--size", type=int, help="forecast so many series in this process, and print the row")
     options = parser.parse_args()
+    if options.size:
+        print(json.dumps(forecasts(options.size)))  # noqa: T201
+        return
+    if "forecasts" in options.axes:
+        sizes = FORECASTS[:1] if options.quick else FORECASTS
+        commands = [[sys.executable, __file__, "--size", str(size)] for size in sizes]
+        rows = [json.loads(subprocess.check_output(command, text=True).splitlines()[-1]) for command in commands]
+        print(*rows, sep="\n", flush=True)  # noqa: T201
+        if not options.quick:
+            record("forecasts", rows)
+        options.axes.remove("forecasts")
     # The best of several: a moment in which the machine is busy would make the floor too high.
     paces = {cores: max(pace(cores) for _ in range(5)) for cores in range(1, torch.get_num_threads() + 1)}
     for axis in options.axes:
@@ -140,7 +184,7 @@ def main() -> None:
         rows = measure(axis, sizes, paces)
         if not options.quick:
             record("scaling", rows, replacing={"axis": axis})
-    if not options.quick:
+    if options.axes and not options.quick:
         draw()
 
 

@@ -97,6 +97,20 @@ def ragged(found: pd.DataFrame) -> str:
     return str(pd.DataFrame(table, columns=columns).to_markdown(index=False, disable_numparse=True))
 
 
+def forecasts(found: pd.DataFrame) -> str:
+    """Draw each number of series as a line: the seconds of their forecasts, and the memory that these take."""
+    table = [
+        {
+            "series": f"{row['size']:,}",
+            "forecasts in": f"{row['seconds']:.2f} s" if row["seconds"] >= 1 else f"{1000 * row['seconds']:.0f} ms",
+            "the panel": f"{row['panel_bytes'] / 1e6:.0f} MB",
+            "memory beyond it": f"{max(row['bytes'], 0) / 1e6:.0f} MB",
+        }
+        for _, row in found.iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def quotes(found: pd.DataFrame) -> str:
     """Draw each fit as a line: what was quoted for as many epochs, and what it took."""
     table = [

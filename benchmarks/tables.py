@@ -489,6 +489,7 @@ OF_SPEED: dict[str, Callable[[], str]] = {
     "fits": lambda: speed_tables.fits(rows("speed")),
     "side by side": lambda: speed_tables.side_by_side(rows("speed")),
     "ragged": lambda: speed_tables.ragged(rows("speed")),
+    "forecasts": lambda: speed_tables.forecasts(rows("forecasts")),
     "quotes": lambda: speed_tables.quotes(rows("quotes")),
     "peers": peers,
     "peer errors": peer_errors,

@@ -636,10 +636,10 @@ def test_a_cutoff_that_is_no_time_of_the_data_is_refused(cutoff: object, sentenc
 
 
 def test_the_committed_row_says_that_the_audit_of_the_data_is_nearly_free() -> None:
-    line = (Path(__file__).parents[2] / "benchmarks/results/audit.jsonl").read_text(encoding="utf-8")
-    row = json.loads(line)
-    assert row["outcome"] == "passed (data)"
-    assert row["highest"] < 0.05
+    lines = (Path(__file__).parents[2] / "benchmarks/results/audit.jsonl").read_text(encoding="utf-8")
+    for row in map(json.loads, lines.splitlines()):
+        assert row["outcome"] == "passed (data)"
+        assert row["highest"] < 0.05
 
 
 def test_a_change_that_a_panel_cannot_have_is_an_error() -> None:

@@ -44,6 +44,7 @@ class Context:
         self._start = np.zeros_like(n_observed) if start is None else start
         self._extended = extended
         self._tails: dict[int, NDArray[np.float64]] = {}  # read by cautions and forecasts alike
+        self.scalings: dict[Any, Any] = {}  # of each preprocessor, see `Preprocessor.of`
         self.series = series
         self.lengths = n_observed - self._start
 
@@ -58,13 +59,6 @@ class Context:
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Context:
         """Return the context of the chosen cutoffs."""
         return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
-
-    def parts(self, most: int) -> Iterator[Context]:
-        """Yield the context in parts of at most so many cutoffs, one after the other; as it is where one is enough."""
-        if len(self) <= most:
-            yield self
-        for begin in range(0, len(self) if len(self) > most else 0, most):
-            yield self.select(np.arange(begin, min(begin + most, len(self))))
 
     def by_time(self) -> Iterator[tuple[NDArray[np.int64], Panel]]:
         """Yield the positions of the cutoffs at each time, and the contexts there as a panel."""
@@ -199,7 +193,10 @@ class Context:
         panel = self._extended() if self._extended else self._panel
         steps = self._n_observed[:, None] + np.arange(horizon)  # (n, H)
         rows = np.minimum(steps, panel.lengths[self.series][:, None] - 1)
-        known: NDArray[Any] = panel.filled[panel.offsets[self.series][:, None] + rows, -width:]
+        rows += panel.offsets[self.series][:, None]
+        known: NDArray[Any] = panel.values[rows, -width:]
+        if np.isnan(known).any():  # all of the panel must be filled in: as a rule no number is missing here
+            known = panel.filled[rows, -width:]
         return known.astype(np.float64)
 
     def on_the_wall(self, horizon: int) -> NDArray[np.int64] | None:

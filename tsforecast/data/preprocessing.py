@@ -207,6 +207,12 @@ class Preprocessor:
 
     def of(self, data: Panel | Context) -> Scaling:
         """Return one scaling for each series or cutoff: that of training, or for a new series one fitted on `data`."""
+        kept: dict[Any, Scaling] = data.scalings if isinstance(data, Context) else {}
+        if self not in kept:
+            kept[self] = self._scaling_of(data)
+        return kept[self]
+
+    def _scaling_of(self, data: Panel | Context) -> Scaling:
         if not self.recipe.per_series:
             return self.scaling.take(np.zeros(len(data), dtype=np.int64))  # learned once for all
         if np.array_equal(data.ids, self.ids):

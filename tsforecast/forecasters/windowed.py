@@ -204,21 +204,24 @@ class WindowedForecaster(Forecaster):
     def _in_parts(self, past: Context, horizon: int, forecast_block: ForecastBlock) -> Floats:
         """Return the forecasts of all blocks, (n, H, K), of some windows at a time, whatever the number of all."""
         forecasts, begin = np.empty((len(past), horizon, past.n_targets)), 0
-        for part in self._parts(past):
-            blocks = np.concatenate(list(self._blocks(part, horizon, forecast_block)), axis=1)
+        for part, scaling in self._parts(past):
+            blocks = np.concatenate(list(self._blocks(part, scaling, horizon, forecast_block)), axis=1)
             forecasts[begin : begin + len(part)] = blocks[:, :horizon]
             begin += len(part)
         return forecasts
 
-    def _parts(self, past: Context) -> Iterator[Context]:
-        """Yield contexts whose windows are read at once."""
-        return past.parts(max(LEAST_ROWS, NUMBERS // (self.resolved_["window"] * len(past.columns))))
+    def _parts(self, past: Context) -> Iterator[tuple[Context, Scaling]]:
+        """Yield contexts whose windows are read at once, with the scaling of each one's series."""
+        scaling, width = self.inputs_.of(past), self.resolved_["window"] * len(past.columns)
+        most = max(LEAST_ROWS, NUMBERS // width)
+        for at in np.split(np.arange(len(past)), np.arange(most, len(past), most)):
+            yield (past, scaling) if len(at) == len(past) else (past.select(at), scaling.take(at))
 
-    def _blocks(self, past: Context, horizon: int, forecast_block: ForecastBlock) -> Iterator[Floats]:
+    def _blocks(self, past: Context, scaling: Scaling, horizon: int, forecast_block: ForecastBlock) -> Iterator[Floats]:
         """Yield the forecasts of each block, (n, B, K), up to a horizon, each from a window that ends with the last."""
         window, block = self.resolved_["window"], self._block
         rows, known = self._tail(past)  # (n, W, C), (n,)
-        categories, scaling = self.inputs_.categories, self.inputs_.of(past)
+        categories = self.inputs_.categories
         rows = categories.levels(rows, past.roles)
         static = self._static(past)  # (n, S)
         blocks = math.ceil(horizon / block)
@@ -264,7 +267,8 @@ class WindowedForecaster(Forecaster):
 
         found = self.forecast(past, horizon)
         if whole.any():
-            for _ in self._blocks(past.select(whole), horizon, forecast_block):
+            some = past.select(whole)
+            for _ in self._blocks(some, self.inputs_.of(some), horizon, forecast_block):
                 pass
             found[whole] = np.concatenate(parts, axis=1)[:, :horizon]
         return found
@@ -325,7 +329,7 @@ class WindowedForecaster(Forecaster):
         cautions += self._covariates_beyond(past)
         if self.resolved_["value_transform"] is None:
             return cautions
-        held = np.concatenate([self._held(part) for part in self._parts(past)])
+        held = np.concatenate([self._held(*part) for part in self._parts(past)])
         if not held.any():
             return cautions
         names = _names(past.ids[held])
@@ -336,19 +340,19 @@ class WindowedForecaster(Forecaster):
             f"cut off there (series {names}): fit with value_transform=None, or on data like these",
         ]
 
-    def _held(self, past: Context) -> NDArray[np.bool_]:
+    def _held(self, past: Context, scaling: Scaling) -> NDArray[np.bool_]:
         """Return which windows go below all that the transform was learned on, (n,)."""
         rows = past.tail(self.resolved_["window"], self._least)[..., : past.n_targets]
-        return np.asarray(self.inputs_.of(past).held(rows, np.arange(len(past))).any(axis=(1, 2)))
+        return np.asarray(scaling.held(rows, np.arange(len(past))).any(axis=(1, 2)))
 
     def _covariates_beyond(self, past: Context) -> list[str]:
         """Return warnings about covariates far beyond those that were learned from, which are held at an edge."""
         if len(past.columns) == past.n_targets:
             return []
         beyond, codes = list[NDArray[np.bool_]](), [np.zeros(0) for _ in self.inputs_.categories.columns]
-        for part in self._parts(past):
+        for part, scaling in self._parts(past):
             rows, ahead = part.tail(self.resolved_["window"], self._least), part.future_known(self.horizon_)
-            scaling, index, first = self.inputs_.of(part), np.arange(len(part)), rows.shape[2] - ahead.shape[2]
+            index, first = np.arange(len(part)), rows.shape[2] - ahead.shape[2]
             categories = self.inputs_.categories
             held = np.asarray(scaling.beyond(categories.hidden(rows), index).any(axis=1))  # (n, C)
             if ahead.size:
