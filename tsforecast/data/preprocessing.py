@@ -135,11 +135,12 @@ Made = TypeVar("Made")
 
 def once(kept: dict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
     """Return what was made for one of the latest keys; an audit asks again for that of a fit, of equal data."""
-    if key not in kept:
-        kept[key] = make()
-        for old in list(kept)[:-KEPT]:
+    found = kept.get(key)
+    if found is None:
+        found = kept[key] = make()
+        for old in list(kept)[:-KEPT]:  # other threads may do the same
             kept.pop(old, None)
-    return kept[key]
+    return found
 
 
 _latest: dict[tuple[str, ScalingRecipe], Scaling] = {}
