@@ -223,15 +223,19 @@ def _gru(
     keep: int,
 ) -> None:  # fmt: skip
     """Cho et al. (2014, arXiv 1406.1078); kept are reset, update, candidate, and the product that reset scales."""
-    for u in range(units):
+    for u in range(units):  # of short passes the processor has more units under way
         reset, update = gates(load(of_x, u) + load(of_h, u), load(of_x, units + u) + load(of_h, units + u))
-        recurrent = load(of_h, 2 * units + u)
-        new = tanh(load(of_x, 2 * units + u) + reset * recurrent)
-        before = load(states, now + u)
-        store(states, then + u, within(time, end, new + update * (before - new), before))
+        store(of_x, u, reset)
+        store(of_x, units + u, update)
         if keeps:
             store(kept, keep + u, reset)
             store(kept, keep + units + u, update)
+    for u in range(units):
+        recurrent = load(of_h, 2 * units + u)
+        new = tanh(load(of_x, 2 * units + u) + load(of_x, u) * recurrent)
+        before = load(states, now + u)
+        store(states, then + u, within(time, end, new + load(of_x, units + u) * (before - new), before))
+        if keeps:
             store(kept, keep + 2 * units + u, new)
             store(kept, keep + 3 * units + u, recurrent)
 
@@ -242,20 +246,22 @@ def _lstm(
     keep: int,
 ) -> None:  # fmt: skip
     """Hochreiter and Schmidhuber (1997); kept are input, forget, candidate and output, and the tanh of the memory."""
-    for u in range(units):
+    for u in range(units):  # as in `_gru`
         enter, forget, leave, new = four_gates(
             load(sums, u), load(sums, units + u), load(sums, 3 * units + u), load(sums, 2 * units + u)
         )
         held = load(memory, now + u)
-        after = forget * held + enter * new
-        bounded = tanh(after)
-        store(memory, then + u, within(time, end, after, held))
-        store(states, then + u, within(time, end, leave * bounded, load(states, now + u)))
+        store(memory, then + u, within(time, end, forget * held + enter * new, held))
+        store(sums, 3 * units + u, leave)
         if keeps:
             store(kept, keep + u, enter)
             store(kept, keep + units + u, forget)
             store(kept, keep + 2 * units + u, new)
             store(kept, keep + 3 * units + u, leave)
+    for u in range(units):
+        bounded = tanh(load(memory, then + u))
+        store(states, then + u, within(time, end, load(sums, 3 * units + u) * bounded, load(states, now + u)))
+        if keeps:
             store(kept, keep + 4 * units + u, bounded)
 
 
