@@ -105,16 +105,19 @@ def others() -> str:
 def searches() -> str:
     """Draw each way to search: trials a minute, and how many times those of the peer."""
     part = rows("search")
-    peer = part.loc[part["library"] != "tsforecast", "median"].max()
-    table = [
-        {
-            "search": row["library"],
-            "settings": row["settings"],
-            "trials a minute": f"{row['median']:.1f}",
-            "times the peer": f"{row['median'] / peer:.1f}",
-        }
-        for _, row in part.iterrows()
-    ]
+    small = part.get("space", pd.Series("large", part.index)) == "small"
+    table = []
+    for among, space in ((part[~small], ""), (part[small], "; small networks")):
+        peer = among.loc[among["library"] != "tsforecast", "median"].max()
+        table += [
+            {
+                "search": row["library"],
+                "settings": f"{row['settings']}{space}",
+                "trials a minute": f"{row['median']:.1f}",
+                "times the peer": f"{row['median'] / peer:.1f}",
+            }
+            for _, row in among.iterrows()
+        ]
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
