@@ -102,6 +102,7 @@ def test_a_search_that_runs_out_of_time_has_what_is_there(tmp_path: Path) -> Non
         found = search(tmp_path, trials=40, max_epochs=400, time_budget=2).fit(PANEL)
     assert found.trials_["status"].isin(["naive", "finished", "cut short"]).all()
     assert len(found.trials_) < 41
+    assert not (found.folder_ / "ray").exists()
     assert np.isfinite(found.predict()).all()
 
 

@@ -123,10 +123,14 @@ class Counting:
 
 def test_trials_here_are_no_fits_of_their_own_and_leave_no_trace(tmp_path: Path) -> None:
     counting, threads, state = Counting(), torch.get_num_threads(), torch.get_rng_state()
-    with observing(counting):
-        search(tmp_path)
+    torch.set_num_threads(3)
+    try:
+        with observing(counting):
+            search(tmp_path)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
     assert counting.fits == ["RaySearch", "NeuralForecaster"]  # the best settings on all data
-    assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
 
