@@ -299,7 +299,7 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         return model.fit(self.panel_.until(seen)), seen
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return the preprocessed data and resolved settings that training starts from, by name, for an audit.
+        """Return what is learned from the data before training, and resolved settings, by name, for an audit.
 
         Names that begin with ``scaler`` or ``choices`` must not depend on rows that only validate.
         """

@@ -124,20 +124,20 @@ class WindowedForecaster(Forecaster):
         return np.where(self.panel_.lengths >= shortest, self.panel_.lengths, 0)
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
-        """Return the preprocessed data and resolved settings; see `Forecaster.preprocessing_state`."""
+        """Return rows that train, scaling and resolved settings; see `Forecaster.preprocessing_state`."""
         raise_any(self._problems(), ParameterError)  # an audit asks before anything is fitted
         unfitted = clone(self)
         unfitted.horizon_ = panel.horizon_or(unfitted._own_horizon())
         panel = unfitted._with_seasons(panel)
         trains, past = unfitted._split(panel)
         inputs = Preprocessor.fit(past, unfitted._recipe())
-        values, truth = inputs.rows(panel)  # windows are views of these
         scaling = {f"scaler {name}": getattr(inputs.scaling, name) for name in ARRAYS}
         scaling["scaler categories"] = np.array(repr(inputs.categories.columns))
         resolved = {f"choices {name}": np.array(str(value)) for name, value in unfitted.resolved_.items()}
         if unfitted.blend_ is not None:
             resolved["choices weights"] = unfitted.blend_.weights
-        return {"windows": values, "targets": truth, "training rows": trains} | scaling | resolved
+        # Windows are views of the rows, which an audit compares, scaled so.
+        return {"training rows": trains} | scaling | resolved
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
         """Return the values of settings that leave a choice; `past` is the training part."""

@@ -75,8 +75,8 @@ def audit(
     horizon : int, optional
         Steps to forecast; the forecaster's own unless given.
     level : {"data", "fit"}
-        Compare windows, scaler statistics and settings chosen from the data, which needs no training; or weights and
-        forecasts as well, and quantiles of a forecaster that learns them. The former only for forecasters
+        Compare the training part, scaler statistics and settings chosen from the data, which needs no training; or
+        weights and forecasts as well, and quantiles of a forecaster that learns them. The former only for forecasters
         of this package. A forecaster around a model of other software, such as `as_forecaster` returns, is run as a
         whole in either case, and so is a function: the report has the level ``procedure``.
     min_past : int
