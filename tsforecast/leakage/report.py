@@ -45,8 +45,8 @@ class AuditReport:
         it could not be run, or shows nothing; not run: what was left as it is), ``moved`` (name of the array),
         ``where`` (its first place), ``by`` (the largest difference, NaN where it is not a number), ``note``.
     level : {"data", "fit", "procedure"}
-        Windows, scaler statistics and choices were compared; weights and forecasts as well; or the results alone of
-        what was run as a whole.
+        Training part, scaler statistics and choices were compared; weights and forecasts as well; or the results alone
+        of what was run as a whole.
     repeatable : bool
         Whether equal runs gave the same result, but for rounding.
     isolated : bool
