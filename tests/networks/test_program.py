@@ -178,9 +178,9 @@ def test_numbers_do_not_depend_on_the_number_of_threads(members: int, monkeypatc
 
 def test_programs_that_train_at_once_do_not_wait_for_each_other_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "WORTH_SHARING", 1)
-    programs = [made() for _ in range(6)]
-    orders = [[[batch] for batch in programs[0][1].shuffled(BATCH, 3)] * 3] * len(programs)
-    token = memory.allowed.set(6)  # more in all than the pool has
+    programs = [made(members=3) for _ in range(4)]
+    orders = [[[batch] * 3 for batch in programs[0][1].shuffled(BATCH, 3)] * 3] * len(programs)
+    token = memory.allowed.set(6)  # more than the pool has where there are few cores
     learners = [(copy_context(), learner(*parts)) for parts in programs]
     memory.allowed.reset(token)
     with ThreadPoolExecutor(len(programs)) as pool:
