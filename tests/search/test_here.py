@@ -13,11 +13,11 @@ import torch
 
 from tests.search.test_ray import BASE, PANEL
 from tsforecast.data.panel import Panel
-from tsforecast.estimators.network import alike
 from tsforecast.events import observing
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 from tsforecast.networks.kernels import choice
+from tsforecast.networks.kernels.choice import alike
 from tsforecast.search import tuner
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import log

@@ -6,9 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,20 +48,6 @@ class TrainingData:
     objective: Objective[Any]
     rows: int  # sequences that a cell reads for each example
     steps: int  # segments in a sequence, on average
-
-
-# Trainings of about the same size in this process, or others like it, which load kernels once for all.
-_alike: ContextVar[int] = ContextVar("alike", default=1)
-
-
-@contextmanager
-def alike(trainings: int) -> Iterator[None]:
-    """Choose between kernels and torch for one of so many trainings of about the same size."""
-    before = _alike.set(trainings)
-    try:
-        yield
-    finally:
-        _alike.reset(before)
 
 
 def device_problems(name: str, device: str) -> list[str]:
@@ -299,7 +283,7 @@ class NetworkEstimator(Estimator):
         use_kernels(self.network_, True)
         whole = steps_of if covers(self.network_, data.training, data.objective) else None
         layers = self.network_.members * self.layers * (1 + self.bidirectional)
-        reads = _alike.get() * config.max_epochs * config.steps(count) * layers
+        reads = config.max_epochs * config.steps(count) * layers
         return choice.chosen(cell, reads, self.units, min(config.batch_size, count) * data.rows, data.steps, whole)
 
     def _refits(self, config: TrainingConfig) -> bool:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsforecast.errors import TrainingError
-from tsforecast.estimators.network import alike
 from tsforecast.files import new_file
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.networks.kernels.choice import alike
 from tsforecast.search.objective import Honest, Objective, honest_skill
 from tsforecast.search.space import Settings, Space
 from tsforecast.search.storage import RunConfig

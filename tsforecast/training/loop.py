@@ -89,8 +89,8 @@ def train(
     Random numbers come from torch's global generator; the caller seeds it. Ctrl-C ends training early, with a warning,
     and keeps the best so far; a loss that is no longer a number ends it with a TrainingError.
     """
-    scores = _Scores(network, validation, objective, device)
-    start, naive = scores(), scores(naive=True)
+    losses = _Losses(network, validation, objective, device)
+    start, naive = _mean(losses()), _mean(losses(naive=True))
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive, objective.in_nats))]
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
     learn = learner(network, training, objective, optimizer, config, device)
@@ -104,7 +104,7 @@ def train(
                 began, number = clock(), len(history)
                 train_loss, rate = run_epoch(state, training, objective, config, device)
                 with _beside(learn):
-                    score = scores()
+                    score = _mean(losses())
                 seconds = clock() - began
                 history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
@@ -299,8 +299,8 @@ def _step(
     return total
 
 
-class _Scores:
-    """The mean loss over the validation examples, of a network or its naive reference; None without any truth."""
+class _Losses:
+    """Losses of a network, or of its naive reference, over the validation examples; on a GPU they are captured."""
 
     def __init__(
         self,
@@ -311,31 +311,40 @@ class _Scores:
     ) -> None:
         self.network, self.validation, self.objective = network, validation, objective
         self.parts = [] if validation is None else list(evenly(validation))
-        self.found: tuple[Tensor, Tensor]  # sums of the loss, and numbers of its terms, of each part
         self.stream: Stream | None = None
         if validation is not None and captures(validation, device):
             self.parts, self.stream = [index.to(device) for index in self.parts], Stream(device)
-            self.captured = Captured(partial(self._sum, network), self.stream)
+            self.captured = Captured(self._keep, self.stream)
 
     @torch.inference_mode()
-    def __call__(self, naive: bool = False) -> float | None:
-        """Return the score of the network as it is now; it is read once."""
+    def __call__(self, naive: bool = False, anew: bool = False) -> tuple[Tensor, Tensor] | None:
+        """Return sums of the loss, and numbers of its terms, of parts, unread; None without any truth."""
         if self.validation is None:
             return None
         self.network.eval()
-        if self.stream is None or naive:
-            self._sum(self.network.naive if naive else self.network)
-        else:
+        if self.stream is not None and not (naive or anew):
             with self.stream.used():
                 self.captured()
-        errors, counts = (sum(part.cpu().tolist()) for part in self.found)
-        return errors / counts if counts else None
+            return self.kept
+        forward, errors, counts = self.network.naive if naive else self.network, [], []
+        for index in self.parts:
+            batch = self.validation.batch(index)
+            error, count = self.objective.loss_of(forward(*batch.inputs), batch)
+            errors.append(error)
+            counts.append(count)
+        return torch.stack(errors), torch.stack(counts)
 
-    def _sum(self, forward: Callable[..., Tensor]) -> None:
-        batches = [self.validation.batch(index) for index in self.parts]  # type: ignore[union-attr]
-        found = [self.objective.loss_of(forward(*batch.inputs), batch) for batch in batches]
-        errors, counts = zip(*found, strict=True)
-        self.found = torch.stack(errors), torch.stack(counts)
+    def _keep(self) -> None:
+        """Keep losses where a captured repetition puts them."""
+        self.kept = self(anew=True)
+
+
+def _mean(losses: tuple[Tensor, Tensor] | None) -> float | None:
+    """Return the mean of sums over numbers of terms, which are read here; None without any."""
+    if losses is None:
+        return None
+    errors, counts = (sum(part.cpu().tolist()) for part in losses)
+    return errors / counts if counts else None
 
 
 def evenly(dataset: Dataset[Any]) -> Iterator[Tensor]:

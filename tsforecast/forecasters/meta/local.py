@@ -62,14 +62,11 @@ class LocalForecaster(Forecaster):
         if not self.side_by_side:
             self.members_ = [fit() for fit in fits]
             return
-        from tsforecast.networks.kernels import choice
+        from tsforecast.networks.kernels.choice import alike
         from tsforecast.training.runtime import together
 
-        before = choice.fits.set(choice.fits.get() * count)
-        try:
+        with alike(count):
             self.members_ = together(fits)
-        finally:
-            choice.fits.reset(before)
 
     def _fitted(self, panel: Panel, number: int) -> Forecaster:
         """Return the forecaster of one series."""

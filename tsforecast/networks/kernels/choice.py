@@ -51,8 +51,9 @@ FEWEST, OF_A_STEP = 1e9, 1e6
 
 Stack = Callable[..., Tensor]  # kernels of a stack of convolutions
 Times = NDArray[np.float64]  # (2, units, rows, steps): seconds of kernels and of torch
-fits: ContextVar[int] = ContextVar("fits", default=1)  # as large as one, that are made together
 Ways = Callable[[str, int, int, int], list[Callable[[], object]]]  # from a cell and sizes to both ways of work
+# Trainings of about the same size in this process, or others like it, which load kernels once for all.
+_alike: ContextVar[int] = ContextVar("alike", default=1)
 
 
 def pays(times: Times, reads: int, units: int, rows: int, steps: int) -> bool:
@@ -77,9 +78,19 @@ def seconds(times: Times, units: int, rows: int, steps: int) -> tuple[float, flo
     return float(found[0]), float(found[1])
 
 
+@contextmanager
+def alike(trainings: int) -> Iterator[None]:
+    """Choose between kernels and torch for one of so many trainings of about the same size."""
+    before = _alike.set(_alike.get() * trainings)
+    try:
+        yield
+    finally:
+        _alike.reset(before)
+
+
 def chosen(cell: str, reads: int, units: int, rows: int, steps: int, whole: Ways | None = None) -> bool:
     """Return whether a training is faster with kernels on this machine; see `pays` and `times_of`."""
-    reads *= fits.get()
+    reads *= _alike.get()
     work = reads * steps * max(OF_A_STEP, 18.0 * rows * units**2)  # three gates, two matrices, three products of each
     times = times_of(MODES[cell], whole) if cell in MODES and work >= FEWEST else None
     return times is not None and pays(times, reads, units, rows, steps)
