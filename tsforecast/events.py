@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
+
+from tsforecast.errors import TrainingWarning
 
 
 @dataclass(eq=False)
@@ -82,6 +85,17 @@ unobserved = partial(observing, None)  # for fits that only check something
 def has_observers() -> bool:
     """Return whether an observer subscribes to activities in this context."""
     return bool(_observers.get())
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End all fits on Ctrl-C, where a network alone would stop training and keep its best weights."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "training was interrupted", TrainingWarning)
+        try:
+            yield
+        except TrainingWarning:
+            raise KeyboardInterrupt from None
 
 
 _left_out = threading.local()  # seconds, in each thread

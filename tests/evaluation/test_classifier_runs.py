@@ -270,5 +270,7 @@ def test_checkpoints_need_models_that_can_be_pickled(tmp_path: Path) -> None:
     class Local(Known):
         pass
 
+    with pytest.raises(ParameterError, match=r"checkpoint must be the path of a folder: got 5"):
+        compare_classifiers({"local": Known()}, *named_movements(), checkpoint=5)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"local must be made of parts that can be pickled where a checkpoint"):
         compare_classifiers({"local": Local()}, *named_movements(), checkpoint=tmp_path)

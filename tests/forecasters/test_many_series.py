@@ -11,6 +11,7 @@ from tests.helpers.forecasters import small
 from tsforecast import GRUForecaster, Panel
 from tsforecast.forecasters import windowed
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.reduction import ReductionForecaster
 
 STEPS, WINDOW = 50, 48
@@ -49,7 +50,8 @@ def test_forecasts_in_parts_are_those_of_each_part_to_the_bit(loss: str, monkeyp
     panel = many(150)
     model = small("gru").set_params(loss=loss, horizon=3).fit(panel.select(np.arange(40)))
     ridge = ReductionForecaster(window=12, horizon=3).fit(panel.select(np.arange(40)))
-    for each in (model, ridge):
+    several = EnsembleForecaster(model, seeds=5).fit(panel.select(np.arange(40)))
+    for each in (model, ridge, several):
         at_once = each.predict(panel, horizon=7)
         monkeypatch.setattr(windowed, "NUMBERS", 1)  # 64 windows at a time
         parts = each.predict(panel, horizon=7)

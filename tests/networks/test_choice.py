@@ -24,8 +24,7 @@ from tsforecast.cli.console import plain_warnings
 from tsforecast.errors import ParameterError, TrainingWarning
 from tsforecast.estimators.persistence import load, save
 from tsforecast.estimators.registry import make
-from tsforecast.evaluation.runner import interruptible
-from tsforecast.events import clock, uncounted
+from tsforecast.events import clock, interruptible, uncounted
 from tsforecast.networks.kernels import autograd, choice, memory
 from tsforecast.training.loop import steps_of
 

@@ -46,6 +46,8 @@ pytestmark = [  # what ray leaves open when it ends is its own
         ({"searcher": "bohb", "scheduler": "asha"}, "searcher 'bohb' must come with its HyperBand"),
         ({"searcher": "random", "scheduler": "pbt", "space": {"units": [2]}}, "must have something to vary"),
         ({"space": {"unitss": [2]}}, "did you mean 'units'"),
+        ({"space": {"horizon": [2, 3]}}, "the space must not have 'horizon', which a search sets itself: leave it out"),
+        ({"space": {"units": {"low": 1, "high": 2, "lgo": True}}}, "or a table of low, high and log: got .*lgo"),
         ({"space": {"window": ["30 seasons"]}}, "window 180 of the space must fit"),
         ({"resume": True}, "resume=True must find a search"),
         ({"resume": "yes", "time_budget": 0}, "(?s)time_budget must be .* above 0.*resume must be one of 'auto', True"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.classifiers import quick
-from tsforecast.errors import DataError
+from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.quotes import Quote, Trial
 from tsforecast.events import observing
@@ -84,6 +84,9 @@ def test_a_quote_leaves_the_forecaster_as_it_is_and_announces_nothing() -> None:
     assert 0 < quote.least_seconds < quote.seconds
     assert quote.after(20) == quote.seconds
     assert quote.after(10) == pytest.approx(quote.seconds - 10 * quote.epoch_seconds)
+    for epochs in (-1, 21, 1.5, float("nan"), "a", True):
+        with pytest.raises(ParameterError, match="epochs must be a whole number from 0 to 20, the epochs of the fit"):
+            quote.after(epochs)  # type: ignore[arg-type]
     fitted = model.fit(SERIES)
     assert len(fitted.history_) > 8  # all of them: the trial is over
     assert np.array_equal(fitted.predict(), small().fit(SERIES).predict())

@@ -20,7 +20,7 @@ from tsforecast import EnsembleForecaster, Panel, leaderboard
 from tsforecast.errors import TrainingWarning
 from tsforecast.events import clock, observing
 from tsforecast.training.history import Epoch
-from tsforecast.training.runtime import aside, heed, seeded, side_by_side, together
+from tsforecast.training.runtime import aside, seeded, side_by_side, together
 
 CASES: list[dict[str, Any]] = [
     {"name": "gru", "units": 5, "max_epochs": 30, "patience": 2, "learning_rate": 0.05},
@@ -157,39 +157,42 @@ def test_the_clock_leaves_out_the_turns_of_others() -> None:
 
 
 @pytest.mark.usefixtures("interrupts")
-def test_an_interrupt_reaches_each_fit_under_way_at_its_next_epoch() -> None:
-    def interrupt(epoch: Epoch) -> None:
-        if epoch.number == 3:
-            signal.raise_signal(signal.SIGINT)
-            time.sleep(0.05)
+@pytest.mark.parametrize("observed", [False, True])  # one after the other
+def test_an_interrupt_ends_all_fits_at_their_next_epoch(observed: bool) -> None:
+    epochs = list[tuple[int, int]]()
 
-    def call(seed: int, kernels: str) -> int:
-        model = small("gru").set_params(max_epochs=50, patience=None, random_state=seed, kernels=kernels)
-        return len(model.fit(wave(), on_epoch=interrupt if seed == 0 else None).history_)
+    def call(seed: int) -> None:
+        def note(epoch: Epoch) -> None:
+            epochs.append((seed, epoch.number))
+            if epochs.count((0, 3)) == 1 and epochs[-1] == (0, 3):
+                signal.raise_signal(signal.SIGINT)
+                time.sleep(0.05)
 
-    with pytest.warns(TrainingWarning, match="interrupted in epoch") as caught:
-        epochs = together([partial(call, 0, "on"), partial(call, 1, "on"), partial(call, 2, "off")])
-    assert epochs[0] < 8
-    assert epochs[1] < 51
-    assert 2 <= len([each for each in caught if "interrupted" in str(each.message)]) <= 3
+        small("gru").set_params(max_epochs=50, patience=None, kernels="on").fit(wave(), on_epoch=note)
+
+    with pytest.raises(KeyboardInterrupt), observing(Nobody() if observed else None):
+        together([partial(call, seed) for seed in range(20)])
+    assert max(number for _, number in epochs) < 50
+    assert max(seed for seed, _ in epochs) < 19
+    assert together([lambda: 1, lambda: 2]) == [1, 2]
 
 
 @pytest.mark.usefixtures("interrupts")
-def test_an_interrupt_that_no_call_heeds_ends_all() -> None:
-    def ends() -> None:
+def test_an_interrupt_ends_calls_that_train_nothing() -> None:
+    def call() -> None:
         signal.raise_signal(signal.SIGINT)
         time.sleep(0.05)
 
     with pytest.raises(KeyboardInterrupt):
-        together([ends] * 3)
+        together([call] * 3)
 
-    def heeds() -> None:
-        signal.raise_signal(signal.SIGINT)
-        time.sleep(0.05)
-        heed()
 
-    with pytest.raises(KeyboardInterrupt):
-        together([heeds] * 3)
+class Nobody:
+    """An observer."""
+
+    def on_start(self, *_: Any) -> None: ...
+
+    on_event = on_end = on_start
 
 
 def test_within_another_one_and_with_an_observer_they_run_one_after_the_other() -> None:
@@ -198,11 +201,6 @@ def test_within_another_one_and_with_an_observer_they_run_one_after_the_other() 
 
     inner = together([threads, threads])
     assert [len(set(each)) for each in inner] == [1, 1]
-
-    class Nobody:
-        def on_start(self, *_: Any) -> None: ...
-
-        on_event = on_end = on_start
 
     with observing(Nobody()):
         assert set(threads()) == {threading.get_ident()}

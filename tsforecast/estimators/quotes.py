@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tsforecast.errors import counted, spoken
+import numpy as np
+
+from tsforecast.errors import ParameterError, Problem, counted, spoken
 from tsforecast.events import clock, unobserved
 from tsforecast.training.history import Epoch
 from tsforecast.training.loop import TrainingConfig
@@ -52,7 +54,16 @@ class Quote:
     spent: float
 
     def after(self, epochs: int) -> float:
-        """Return the seconds of a fit that ends after so many epochs; a refit is counted as long as that."""
+        """Return the seconds of a fit that ends after so many epochs; a refit is counted as long as that.
+
+        Raises
+        ------
+        ParameterError
+            When that is no whole number of epochs from 0 up to all.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or not 0 <= epochs <= self.epochs:
+            must = f"must be a whole number from 0 to {self.epochs}, the epochs of the fit"
+            raise ParameterError(Problem(must, f"got {epochs!r}", parameter="epochs"))
         return self.seconds - (self.epochs - epochs) * self.epoch_seconds
 
     def __str__(self) -> str:

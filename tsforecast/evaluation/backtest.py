@@ -32,10 +32,10 @@ from tsforecast.data.splits import (
 from tsforecast.data.zones import from_utc
 from tsforecast.errors import DataError, ParameterError, TsForecastError, raise_any
 from tsforecast.evaluation.record import PAST_ROWS, ForecastFit, as_code, learned, times_of
-from tsforecast.evaluation.runner import interruptible, random_states
+from tsforecast.evaluation.runner import random_states
 from tsforecast.evaluation.scores import ENDS, SCORES, scores_of
 from tsforecast.evaluation.seal import count_opening
-from tsforecast.events import clock, unobserved
+from tsforecast.events import clock, interruptible, unobserved
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
 

@@ -20,7 +20,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
-from tsforecast.evaluation.runner import interruptible
+from tsforecast.events import interruptible
 from tsforecast.sequences.base import groups_of
 from tsforecast.sequences.classifier import labels_of, one_class, table_of
 

@@ -7,9 +7,9 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_info
 
 from tsforecast.checks import whole
-from tsforecast.errors import ParameterError, TrainingWarning, TsForecastError, reason
+from tsforecast.errors import ParameterError, TsForecastError, reason
 from tsforecast.evaluation.record import FitRecord
 from tsforecast.evaluation.storage import read_rows, write_rows
 from tsforecast.files import require_place
@@ -190,17 +190,6 @@ def random_states(model: BaseEstimator) -> dict[str, int | None]:
     }
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """End the whole comparison on Ctrl-C, where a network alone would stop training and keep its best weights."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "training was interrupted", TrainingWarning)
-        try:
-            yield
-        except TrainingWarning:
-            raise KeyboardInterrupt from None
-
-
 def _run(
     tasks: dict[int, Task[Model, Any, Record]], n_jobs: int | None, progress: Callable[[str], None] | None
 ) -> Generator[tuple[int, Outcome[Record]], None, None]:
@@ -282,6 +271,8 @@ def _files(
     """Return the file of each task, named by a hash of all that its outcome depends on; None where there is none."""
     if checkpoint is None:
         return [None] * len(tasks)
+    if not isinstance(checkpoint, str | Path):
+        raise ParameterError(f"checkpoint must be the path of a folder: got {checkpoint!r}")
     folder = Path(checkpoint)
     require_place(folder)
     shared = experiment.identity, sorted(versions().items())

@@ -19,6 +19,7 @@ Settings = dict[str, Any]
 GRID = 5  # points of a range in a grid
 RECURRENT = tuple(name for name in CELL_NAMES if name != "conv1d")
 # Settings that only some cells have.
+FIXED = ("horizon", "validation", "patience", "refit", "verbose")  # that a search sets
 ONLY_WITH = {"kernel_size": ("conv1d",), "bidirectional": RECURRENT, "residual": RECURRENT}
 
 
@@ -191,6 +192,11 @@ class Space:
     def problems(self, model: Any, longest: int) -> list[str]:
         """Return a problem for each part of the space that cannot work; windows have room for `longest` steps."""
         problems = unknown_settings(model, self.domains)
+        problems += [
+            f"the space must not have {name!r}, which a search sets itself: leave it out"
+            for name in FIXED
+            if name in self.domains
+        ]
         known = {name: domain for name, domain in self.domains.items() if not unknown_settings(model, [name])}
         for name, domain in known.items():
             for value in domain.bounds() if isinstance(domain, Range) else domain:
@@ -231,7 +237,8 @@ def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
         return list(value)
     if not isinstance(value, Range) or not (is_number(value.low) and is_number(value.high)):
         problems.append(
-            f"space of {name!r} must be a list of choices, a pair (low, high) or log(low, high): got {value!r}"
+            f"space of {name!r} must be a list of choices, a pair (low, high), log(low, high) or a table of low, high "
+            f"and log: got {value!r}"
         )
         return []
     if not value.low < value.high or (value.log and value.low <= 0):

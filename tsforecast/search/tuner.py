@@ -24,8 +24,7 @@ from filelock import FileLock, Timeout
 from ray.tune.schedulers import TrialScheduler
 
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
-from tsforecast.evaluation.runner import interruptible
-from tsforecast.events import clock, unobserved
+from tsforecast.events import clock, interruptible, unobserved
 from tsforecast.files import OutputError
 from tsforecast.search.space import Settings, Space
 from tsforecast.search.storage import RunConfig, SearchSpec, TrialRecord, append_event, read_log, repair_log

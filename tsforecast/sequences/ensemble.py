@@ -104,8 +104,9 @@ class EnsembleClassifier(Classifier):
         member.fit(panel.select(learn), self.classes_[labels[learn]], None if groups is None else groups[learn])
 
     def _answers(self, panel: Panel) -> Floats:
-        each = np.stack([member._answers(panel) for member in self.members_])  # (M, N, K)
-        return np.asarray(np.tensordot(np.array(self.weights_), each, axes=1))
+        each = (member._answers(panel) for member in self.members_)  # (N, K) each
+        # Added up one by one: the sum of a recording does not depend on those beside it.
+        return np.asarray(sum(weight * part for weight, part in zip(self.weights_, each, strict=True)))
 
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the fitted state; see `Estimator.set_state`."""

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from sklearn import config_context, get_config
 
-from tsforecast.events import clock, has_observers, leave_out, uncounted
+from tsforecast.events import clock, has_observers, interruptible, leave_out, uncounted
 from tsforecast.networks.kernels import memory
 
 ONE_THREAD = 128  # units up to which one thread is as fast as two, or faster
@@ -91,10 +91,11 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> Generator[tuple[int, Futur
 
     One of them runs at any time, but for what it computes `aside`, on another core. So each has what it would have had
     alone: torch's random numbers, the filters of warnings, and results that are equal to the bit. `events.clock` counts
-    for a call what it runs itself, and Ctrl-C reaches each call under way at its next epoch. They are made one after
-    the other within another such call, and where an observer follows them, which knows one at a time.
+    for a call what it runs itself. They are made one after the other within another such call, and where an observer
+    follows them, which knows one at a time.
 
-    Close the generator where not all outcomes are taken: it then ends the calls that are under way.
+    Close the generator where not all outcomes are taken: it then ends the calls that are under way at their next epoch.
+    So does Ctrl-C, which is raised here.
     """
     if len(calls) < 2 or _meeting.get() or has_observers():
         for number, call in enumerate(calls):
@@ -115,9 +116,9 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> Generator[tuple[int, Futur
 
 
 def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make calls `side_by_side` and return their results; the first error is raised."""
+    """Make calls `side_by_side` and return their results; the first error, or Ctrl-C, is raised."""
     found = dict[int, T]()
-    with closing(side_by_side(calls)) as ended:
+    with interruptible(), closing(side_by_side(calls)) as ended:
         for number, outcome in ended:
             found[number] = outcome.result()
     return [found[number] for number in range(len(calls))]
@@ -140,7 +141,7 @@ def aside(threads: int) -> Iterator[torch.Generator]:
 
 
 def heed() -> None:
-    """Raise the KeyboardInterrupt of a user, or what else ends a call of `side_by_side`."""
+    """End a call of `side_by_side` whose outcome nobody waits for any more."""
     if meeting := _meeting.get():
         meeting.heed()
 
@@ -156,8 +157,8 @@ class _Meeting(Generic[T]):
         self._calls, self._ended = iter(enumerate(calls)), deque[tuple[int, Future[T]]]()
         self._turn, self._caller = threading.Condition(), threading.current_thread()
         self._owner: threading.Thread | None = self._caller  # whose turn it is
-        self._under_way = dict[threading.Thread, type[BaseException] | None]()  # and what ends each call
-        self._interrupted = self._over = False
+        self._under_way = set[threading.Thread]()
+        self._over = False
         self._cores, self._context, self._begin = torch.get_num_threads(), contextvars.copy_context(), _state()
         self._config = get_config()
         # While some compute, one more prepares what it computes next.
@@ -170,16 +171,8 @@ class _Meeting(Generic[T]):
         """Let calls run until one has ended; KeyboardInterrupt and the like are raised."""
         before = _state()
         self._leave()
-        while True:
-            try:
-                self._take(lambda: bool(self._ended) or self._unheeded())
-                break
-            except KeyboardInterrupt:
-                self._interrupted = True
-                self._stop(KeyboardInterrupt)
+        self._take(lambda: bool(self._ended))
         _restore(before)
-        if self._unheeded():
-            raise KeyboardInterrupt
         number, outcome = self._ended.popleft()
         error = outcome.exception()
         if error is not None and not isinstance(error, Exception):
@@ -189,9 +182,10 @@ class _Meeting(Generic[T]):
     def end(self) -> None:
         """End all calls."""
         before = self._begin if self._owner is not self._caller else _state()
-        self._over = True
-        self._stop(_Ended)
-        self._leave()
+        with self._turn:
+            self._over = True
+            self._owner = None if self._owner is self._caller else self._owner
+            self._turn.notify_all()  # those that wait for the caller to take an outcome, too
         for thread in self._threads:
             thread.join()
         _restore(before)
@@ -214,20 +208,9 @@ class _Meeting(Generic[T]):
             _restore((generator.get_state(), *others))
 
     def heed(self) -> None:
-        """Raise what ends the call of this thread, once."""
-        here = threading.current_thread()
-        stop, self._under_way[here] = self._under_way[here], None
-        if stop is not None:
-            self._interrupted = False
-            raise stop
-
-    def _stop(self, stop: type[BaseException]) -> None:
-        for thread in list(self._under_way):
-            self._under_way[thread] = stop
-
-    def _unheeded(self) -> bool:
-        """Return whether an interrupt is left that no call heeded, or will."""
-        return self._interrupted and not any(self._under_way.values())
+        """Raise what ends the call of this thread, once all are to end."""
+        if self._over:
+            raise _Ended
 
     def _work(self) -> None:
         """Make calls until none is left; the caller takes each outcome before the next call begins."""
@@ -238,13 +221,14 @@ class _Meeting(Generic[T]):
             number, call = next(self._calls, (-1, None))
             if call is None or self._over:
                 break
-            self._under_way[here], outcome = None, Future[T]()
+            self._under_way.add(here)
+            outcome = Future[T]()
             _restore(self._begin)
             try:
                 outcome.set_result(self._context.copy().run(self._called, call))
             except BaseException as error:  # raised in the thread of the caller
                 outcome.set_exception(error)
-            self._under_way.pop(here)
+            self._under_way.remove(here)
             self._ended.append((number, outcome))
             self._leave()
         self._leave()

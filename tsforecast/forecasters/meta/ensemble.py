@@ -103,10 +103,11 @@ class EnsembleForecaster(Forecaster):
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
-        each = np.stack([member.forecast(past, horizon) for member in self.members_])  # (M, n, H, K)
+        each = [member.forecast(past, horizon) for member in self.members_]  # (n, H, K) each
         if self.combine == "median":
             return np.asarray(np.median(each, axis=0))
-        return np.tensordot(np.array(self.weights_), each, axes=1)
+        # Added up one by one: the sum of a series does not depend on those beside it.
+        return np.asarray(sum(weight * part for weight, part in zip(self.weights_, each, strict=True)))
 
     @property
     def learns_distribution(self) -> bool:
@@ -138,8 +139,8 @@ class EnsembleForecaster(Forecaster):
 
     def anchor_of(self, past: Context, horizon: int) -> Floats:
         """Return the weighted mean of the anchors of all members, (n, H, K); see `Explainable.anchor_of`."""
-        each = np.stack([member.anchor_of(past, horizon) for member in self.members_])
-        return np.tensordot(np.array(self.weights_), each, axes=1)
+        each = (member.anchor_of(past, horizon) for member in self.members_)
+        return np.asarray(sum(weight * part for weight, part in zip(self.weights_, each, strict=True)))
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where a fallback stands in for the forecast of a member, (n, K); see `Forecaster.is_fallback`."""

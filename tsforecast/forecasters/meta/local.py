@@ -30,7 +30,8 @@ class LocalForecaster(Forecaster):
     ``kernels="auto"`` of a network counts the trainings of all series. A global model, which is one forecaster fitted
     on all series, also forecasts series that were not fitted, and is often better where series are short and alike
     [Montero-Manso and Hyndman 2021, Int. J. Forecasting 37]. Groups have no meaning for a single series, and are
-    left out; of supervised windows, all are one series.
+    left out; of supervised windows, all are one series. Arrays of a list have no names: they are matched by position,
+    when they are forecast as well. Ctrl-C ends all fits and is raised: nothing is fitted.
 
     Attributes
     ----------
