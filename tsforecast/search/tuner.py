@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +23,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
 from tsforecast.events import clock, interruptible, unobserved
+from tsforecast.executors import connected, silenced
 from tsforecast.files import OutputError
 from tsforecast.search.space import Settings, Space
 from tsforecast.search.storage import RunConfig, SearchSpec, TrialRecord, append_event, read_log, repair_log
@@ -34,7 +33,6 @@ from tsforecast.search.trial import Score, TrialSetup, judge, run_job
 logger = logging.getLogger("tsforecast")
 Listener = Callable[[str, dict[str, Any]], None]  # called with "epoch" or "done", and the result of a trial
 
-CLUSTER_TIMEOUT = 5.0  # seconds
 ENOUGH_TRIALS, ENOUGH_SHARE = 10, 0.5  # trials, and share of all, after which a search may end as hopeless
 # Ray takes some ten seconds to start, in which one process gets through as many seconds of trials. Whether what is left
 # takes longer is known, well enough, after a few: the first trial loads kernels.
@@ -43,14 +41,6 @@ LEAST_ROOM = 1 << 16  # bytes without which a trial cannot keep its state
 # Ray pickles its callbacks, and cannot pickle a terminal, nor should it the data.
 _listeners: list[Listener] = []
 _hopeless: set[Path] = set()  # folders of searches that are to end
-
-# Environment of Ray: no tables in the terminal, no files for TensorBoard, no advice on checkpoints.
-RAY_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 
 
 def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -> tuple[list[TrialRecord], bool]:
@@ -67,7 +57,7 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -
             over = [record for record in earlier if record.is_over(spec.epochs)]
             with _show_progress(verbose, space, spec, over), _watch(setup, config) as is_hopeless:
                 if (len(earlier) < spec.trials or len(over) < len(earlier)) and not is_hopeless():
-                    with _silenced():
+                    with silenced():
                         _run(setup, space, config, earlier)
                     _require_room(config.folder)
                 return read_log(config.folder), config.folder in _hopeless
@@ -90,7 +80,7 @@ def _run(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[Trial
         earlier = read_log(config.folder)
         if config.time_budget is not None:
             config = replace(config, time_budget=max(0.01, config.time_budget - (time.monotonic() - began)))
-    with _cluster(config.address):
+    with connected(config.address):
         _tuner(setup, space, config, Rules.of(setup, space, config, earlier)).fit()
 
 
@@ -413,48 +403,3 @@ def _exclusive(folder: Path) -> AbstractContextManager[Any]:
                 ("wait for it, or give this one another ", Phrase("name", "search")),
             )
         ) from error
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Silence Ray and the searchers, since errors are in the trial log."""
-    for name, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    log = logging.getLogger("ray")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-
-
-@contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """Start Ray on this machine, or connect to a cluster, unless that was done already; end only what it started."""
-    if ray.is_initialized():
-        yield
-        return
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    # On this machine, other errors of the system are not of a cluster but of the disk: see `tune`.
-    unreachable = (OSError if address else ConnectionError, TimeoutError, RuntimeError, ValueError)
-    try:
-        if port.isdigit():  # Ray itself waits for many minutes
-            socket.create_connection((host, int(port)), timeout=CLUSTER_TIMEOUT).close()
-        # Without "local", Ray would join a cluster that another user started here.
-        if address in (None, "local"):
-            ray.init("local", include_dashboard=False, **options)
-        else:
-            ray.init(address=address, **options)
-    except unreachable as error:
-        raise ParameterError(
-            f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start "
-            "one with ray start --head, or leave address out to use this machine"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
