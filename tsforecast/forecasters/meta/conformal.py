@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from tsforecast.checks import between, share_or_count
 from tsforecast.data.context import CUTOFFS, Context, held_out, with_observations
@@ -17,17 +16,17 @@ from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.distributions.conformal import REPORTED, Calibration, adaptive, as_long, needed
 from tsforecast.distributions.residuals import scales
 from tsforecast.errors import DataError, Parameter, Problem
-from tsforecast.estimators.base import Estimator, keyword_settings, setting
-from tsforecast.estimators.registry import model_name
+from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import HELD_OUT, Forecaster
+from tsforecast.forecasters.meta.wrapped import WrappedForecaster
 
 Floats = NDArray[np.float64]
 OF_EACH = 100  # cutoffs of a series that calibrate, at least, where series are calibrated apart and have so many
 
 
 @keyword_settings
-class ConformalForecaster(Forecaster):
+class ConformalForecaster(WrappedForecaster):
     """The point forecasts of any forecaster, with quantiles calibrated on rows that it did not learn from.
 
     The forecaster is fitted without the last rows, the calibration part, and forecasts from each cutoff in it. Of m
@@ -61,16 +60,8 @@ class ConformalForecaster(Forecaster):
     ((3, 3), 58)
     """
 
-    members_: list[Forecaster] = dataclasses.field(init=False)
+    role = "of the conformal one"
 
-    forecaster: Forecaster | None = setting(
-        default=None,
-        kw_only=False,
-        doc="Any forecaster; a `GRUForecaster` unless given. It is cloned, with the horizon of this one.",
-    )
-    horizon: int | None = setting(  # type: ignore[assignment]
-        default=None, least=1, kw_only=False, doc="Steps to forecast; those of the forecaster unless given."
-    )
     method: Literal["split", "adaptive", "mondrian"] = setting(
         default="split",
         kw_only=False,
@@ -164,7 +155,7 @@ class ConformalForecaster(Forecaster):
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessing state of the member before calibration; see `Forecaster.preprocessing_state`."""
         seen, horizon = self._seen(panel), panel.horizon_or(self._own_horizon())
-        state = clone(self._given()).set_params(horizon=horizon).preprocessing_state(panel.until(seen))
+        state = self._new_member(horizon).preprocessing_state(panel.until(seen))
         for name in [name for name in state if name.startswith("training rows")]:
             rows = np.zeros(len(panel), dtype=np.int64)  # none of a group that calibrates as a whole
             rows[seen > 0] = state[name]
@@ -180,13 +171,13 @@ class ConformalForecaster(Forecaster):
         """Return the fitted state; see `Estimator.get_state`."""
         plain, arrays = super().get_state()
         calibration: Calibration = plain.pop("calibration_")
-        parts = {field.name: getattr(calibration, field.name) for field in dataclasses.fields(calibration)}
+        parts = {field.name: getattr(calibration, field.name) for field in fields(calibration)}
         return plain, arrays | {f"calibration.{name}": part for name, part in parts.items()}
 
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the fitted state; see `Estimator.set_state`."""
         super().set_state(plain, arrays)
-        names = [field.name for field in dataclasses.fields(Calibration)]
+        names = [field.name for field in fields(Calibration)]
         self.calibration_ = Calibration(*(arrays[f"calibration.{name}"] for name in names))
         if self.calibration_.errors.shape[1:] != (self.horizon_, self.panel_.n_targets):
             raise ValueError(
@@ -298,30 +289,11 @@ class ConformalForecaster(Forecaster):
             parts.append(adaptive(own.errors, own.cutoffs, none, self.rate, count // 2, count)[1])
         return {share: float(np.mean([part[share] for part in parts if part])) for share in REPORTED}
 
-    def _given(self) -> Forecaster:
-        """Return the forecaster that is made conformal, not fitted."""
-        if self.forecaster is not None:
-            return self.forecaster
-        from tsforecast.forecasters.neural import GRUForecaster
-
-        return GRUForecaster()
-
-    def _new_member(self) -> Forecaster:
-        member: Forecaster = clone(self._given()).set_params(horizon=self.horizon_)
-        return member
-
-    def _own_horizon(self) -> int:
-        return self.horizon or self._given()._own_horizon()
-
     def _problems(self) -> list[str]:
-        problems = Estimator._problems(self)  # not those of a forecaster, whose horizon must be given
+        problems = super()._problems()
         if self.method == "adaptive" and self.by == "group":
             problems.append("by must be 'series' with method='adaptive', which follows each series: got 'group'")
-        if not isinstance(self.forecaster, Forecaster | None):
-            must = "must be a forecaster, such as ReductionForecaster()"
-            return [*problems, Problem(must, f"got {self.forecaster!r}", parameter="forecaster")]
-        own = map(Problem.of, self._given()._problems())
-        return problems + [problem.within(f"{model_name(self._given())} of the conformal one: ") for problem in own]
+        return problems
 
 
 def _units(member: Forecaster, past: Context, horizon: int) -> Floats:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.base import Distribution, assembled
-from tsforecast.errors import DataError, Problem, TsForecastError, shorten
-from tsforecast.estimators.base import Estimator, keyword_settings, setting
+from tsforecast.errors import DataError, TsForecastError, shorten
+from tsforecast.estimators.base import keyword_settings
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.meta.wrapped import WrappedForecaster
 
 Floats = NDArray[np.float64]
 
 
 @keyword_settings
-class LocalForecaster(Forecaster):
+class LocalForecaster(WrappedForecaster):
     """One forecaster for each series, fitted on that series alone.
 
     Networks of many series train side by side (`docs/speed.md`), each as it would alone with the same settings;
@@ -46,16 +45,7 @@ class LocalForecaster(Forecaster):
     [5.0, 3.0]
     """
 
-    members_: list[Forecaster] = dataclasses.field(init=False)
-
-    forecaster: Forecaster | None = setting(
-        default=None,
-        kw_only=False,
-        doc="Any forecaster; a `GRUForecaster` unless given. It is cloned, with the horizon of this one.",
-    )
-    horizon: int | None = setting(  # type: ignore[assignment]
-        default=None, least=1, kw_only=False, doc="Steps to forecast; those of the forecaster unless given."
-    )
+    role = "of each series"
 
     def _fit(self, panel: Panel) -> None:
         count = 1 if isinstance(panel, SupervisedPanel) else len(panel)
@@ -71,7 +61,7 @@ class LocalForecaster(Forecaster):
 
     def _fitted(self, panel: Panel, number: int) -> Forecaster:
         """Return the forecaster of one series."""
-        model: Forecaster = clone(self._given()).set_params(horizon=self.horizon_)
+        model = self._new_member()
         try:
             return model.fit(self.panel_of_member(number, panel))
         except TsForecastError as error:
@@ -91,11 +81,6 @@ class LocalForecaster(Forecaster):
         for chosen, member in self._members_of(past):
             found[chosen] = member.forecast(past.select(chosen), horizon)
         return found
-
-    @property
-    def learns_distribution(self) -> bool:
-        """Whether its forecasters learn distributions; see `Forecaster.learns_distribution`."""
-        return self._given().learns_distribution
 
     def distribution(self, past: Context, horizon: int) -> Distribution:
         """Return the distributions of the forecaster of each series; see `Forecaster.distribution`."""
@@ -120,7 +105,7 @@ class LocalForecaster(Forecaster):
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessing state of all series; see `Forecaster.preprocessing_state`."""
-        model: Forecaster = clone(self._given()).set_params(horizon=panel.horizon_or(self._own_horizon()))
+        model = self._new_member(panel.horizon_or(self._own_horizon()))
         found: dict[str, NDArray[Any]] = {}
         if isinstance(panel, SupervisedPanel):
             return model.preprocessing_state(panel)
@@ -144,22 +129,3 @@ class LocalForecaster(Forecaster):
                 f"fit {model_name(self._given())} on all series without LocalForecaster"
             )
         return [(np.asarray(ids == name), known[name]) for name in names]
-
-    def _given(self) -> Forecaster:
-        """Return the forecaster that is fitted to each series."""
-        if self.forecaster is not None:
-            return self.forecaster
-        from tsforecast.forecasters.neural import GRUForecaster
-
-        return GRUForecaster()
-
-    def _own_horizon(self) -> int:
-        return self.horizon or self._given()._own_horizon()
-
-    def _problems(self) -> list[str]:
-        problems = Estimator._problems(self)  # not those of a forecaster, whose horizon must be given
-        if not isinstance(self.forecaster, Forecaster | None):
-            must = "must be a forecaster, such as GRUForecaster()"
-            return [*problems, Problem(must, f"got {self.forecaster!r}", parameter="forecaster")]
-        own = map(Problem.of, self._given()._problems())
-        return problems + [problem.within(f"{model_name(self._given())} of each series: ") for problem in own]
