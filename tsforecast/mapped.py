@@ -1,0 +1,160 @@
+"""Arrays in files: numbers that are mapped into memory, and scratch files for what is made of them.
+
+What is larger than the memory stays on the disk: the system reads the pages that are used, and drops them when it needs
+room. A walk over rows goes in `blocks`, so that what it makes on the way is small, and an array that is as large as the
+data is made by `scratch`.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from tsforecast.errors import DataError, reason
+from tsforecast.files import OutputError, cache_folder
+
+LARGE = 1 << 26  # bytes from which an array that is made of a mapped one goes into a file as well
+BLOCK = 1 << 24  # bytes of an array that are read at a time
+SCRATCH = "TSFORECAST_SCRATCH"  # names the folder of scratch files
+
+
+class Mapped(np.memmap[Any, Any]):
+    """Read-only array in a file, which pickles as a reference to it: path, place, shape and type.
+
+    So do its contiguous parts; any other part pickles as numbers. What is computed from it is an ordinary array.
+
+    Parameters
+    ----------
+    path : path
+        A file that stays as it is: a reference is refused once its size or time of change is another.
+    dtype : type of the numbers
+    shape : tuple of int
+    offset : int
+        Bytes of the file before the first number.
+
+    Raises
+    ------
+    DataError
+        When the file is not there, or too short.
+
+    Examples
+    --------
+    >>> import pickle, tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "numbers"
+    >>> np.arange(1000.0).tofile(path)
+    >>> numbers = Mapped(path, np.float64, (500, 2))
+    >>> len(pickle.dumps(numbers)) < 500, pickle.loads(pickle.dumps(numbers[10:12])).tolist()
+    (True, [[20.0, 21.0], [22.0, 23.0]])
+    """
+
+    _mmap: mmap.mmap | None
+    _state: tuple[int, int] | None = None  # size and time of change of the file, in bytes and nanoseconds
+
+    def __new__(cls, path: str | Path, dtype: DTypeLike, shape: tuple[int, ...], offset: int = 0) -> Self:
+        path = Path(path).absolute()
+        try:
+            state, size = _state(path), offset + math.prod(shape) * np.dtype(dtype).itemsize
+            if state[0] < size:
+                raise DataError(f"the file {str(path)!r} must hold {size} bytes: it has {state[0]}; write it again")
+            found: Any = super().__new__(cls, path, np.dtype(dtype), "r", offset, shape)
+        except OSError as error:
+            raise DataError(f"the file {str(path)!r} must be one that can be read: {reason(error)}") from error
+        found._state = state
+        return cast("Self", found)
+
+    def __array_finalize__(self, obj: Any) -> None:
+        super().__array_finalize__(obj)
+        self._state = getattr(obj, "_state", None)
+
+    def __array_wrap__(self, array: NDArray[Any], context: Any = None, return_scalar: bool = False) -> Any:
+        return array[()] if return_scalar else array.view(np.ndarray)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return found.view(np.ndarray) if isinstance(found, Mapped) and found._mmap is None else found
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self if self._mmap is not None else np.array(self, subok=False)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._mmap is None or not (self.size and self.flags.c_contiguous):
+            return self.view(np.ndarray).__reduce_ex__(protocol)
+        start = np.frombuffer(self._mmap, dtype=np.uint8).ctypes.data  # of the pages; those before are not mapped
+        place = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY + self.ctypes.data - start
+        return _opened, (str(self.filename), self.dtype.str, self.shape, place, self._state)
+
+
+def _opened(path: str, dtype: str, shape: tuple[int, ...], offset: int, state: tuple[int, int]) -> Mapped:
+    """Return the array that a reference stands for."""
+    found = Mapped(path, dtype, shape, offset)
+    if found._state != state:
+        raise DataError(f"the file {path!r} must be as it was when it was read: it has changed; read the data again")
+    return found
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def is_mapped(array: Any) -> bool:
+    """Return whether the numbers of an array, or of the one that it is a view of, lie in a file."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array._mmap is not None:  # type: ignore[attr-defined]
+            return True
+        array = array.base
+    return False
+
+
+def scratch(shape: tuple[int, ...], dtype: DTypeLike, like: Any) -> NDArray[Any]:
+    """Return a new array to write to: in a file without a name where it is large and `like` is mapped, else in memory.
+
+    The file lies in the folder that the environment variable ``TSFORECAST_SCRATCH`` names, or else in that of the
+    cache, and is gone with the array, however the process ends.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written to, or its disk has no room for all of the array.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < LARGE or not is_mapped(like):
+        return np.empty(shape, dtype)
+    place = Path(os.environ.get(SCRATCH) or cache_folder() / "scratch")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
+            if hasattr(os, "posix_fallocate"):  # else a full disk ends the process at its first write
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "r+", shape=shape).view(np.ndarray)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {str(place)!r} must have room for {size / 1e9:.3g} GB of scratch files: {reason(error)}; name "
+            f"another one in {SCRATCH}"
+        ) from error
+
+
+def blocks(array: NDArray[Any]) -> Iterator[slice]:
+    """Yield slices of the rows of an array, of so many `BLOCK` bytes at most but at least one row each.
+
+    Examples
+    --------
+    >>> list(blocks(np.zeros((5, 2))))
+    [slice(0, 5, None)]
+    """
+    rows = max(1, BLOCK // max(1, math.prod(array.shape[1:]) * array.itemsize))
+    for begin in range(0, len(array), rows):
+        yield slice(begin, min(begin + rows, len(array)))
+
+
+def has_nan(array: NDArray[Any]) -> bool:
+    """Return whether any number is NaN."""
+    return any(bool(np.isnan(array[rows]).any()) for rows in blocks(array))
