@@ -192,7 +192,7 @@ def fitted(name: str, model: str, make: Callable[[int], Any]) -> dict[str, Any]:
 
 def copies(name: str) -> list[dict[str, Any]]:
     """Return a row for each recording of which a set has several."""
-    from tsforecast.data.sequences import find_duplicates
+    from tsforecast.data.samples import find_duplicates
 
     panel, label = read(name)
     return [

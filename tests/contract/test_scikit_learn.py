@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.helpers.forecasters import SMALL, wave
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.splits import RollingOrigin
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError, DataWarning, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.registry import MODEL_NAMES, make

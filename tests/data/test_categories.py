@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tsforecast.data import sequences
+from tsforecast.data import samples
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import CategoryEncoder, Preprocessor
@@ -117,7 +117,7 @@ def test_text_and_numbers_do_not_stand_in_for_each_other() -> None:
     with pytest.raises(DataError, match="column 'w' must hold numbers: row 0 holds 'rain'"):
         Panel.from_frame(numbers, **ROLES).read_like(table())
     with pytest.raises(DataError, match=r"channels must hold numbers: 'w' hold text; leave them out: panel\.without"):
-        sequences.read(panel)
+        samples.read(panel)
 
 
 HALF_HOURS = pd.DataFrame(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsforecast.catalog.loaders import load_dataset
-from tsforecast.data.sequences import content, find_duplicates, is_ragged, read
+from tsforecast.data.samples import content, find_duplicates, is_ragged, read
 
 
 def test_only_the_same_numbers_in_the_same_order_are_copies() -> None:

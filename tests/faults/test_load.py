@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.helpers.models import FRAME, RECORDINGS, X, fitted
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.training.runtime import few_threads
 
 pytestmark = pytest.mark.process

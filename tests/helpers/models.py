@@ -23,7 +23,7 @@ from tsforecast import (
     Panel,
     RocketClassifier,
 )
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.estimators.registry import MODEL_NAMES
 
 DAYS = pd.date_range("2024-01-01", periods=40)

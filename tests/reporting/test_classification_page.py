@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
-from tsforecast.data.sequences import DuplicateSet
+from tsforecast.data.samples import DuplicateSet
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
 from tsforecast.evaluation.report.classification import drawn_models, html_classification, mistake_table
 from tsforecast.files import write_or_return

@@ -20,7 +20,7 @@ from tsforecast.cli.app import app
 from tsforecast.cli.data import read_panel
 from tsforecast.cli.options import DataOptions
 from tsforecast.cli.tune import tune_classifier
-from tsforecast.data import sequences as recordings
+from tsforecast.data import samples as recordings
 from tsforecast.errors import DataError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.search.objective import ClassificationObjective, classification_objectives

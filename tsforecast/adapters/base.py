@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tsforecast.adapters import tables
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.distributions.families import Quantiles
 from tsforecast.distributions.residuals import lowest_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsforecast.data.sequences import DuplicateSet
+from tsforecast.data.samples import DuplicateSet
 from tsforecast.errors import DataError
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
 from tsforecast.evaluation.overall import overall

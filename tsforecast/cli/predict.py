@@ -75,7 +75,7 @@ def predict(
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data; of a classifier, predict labels of recordings."""
     from tsforecast.cli.fan import WIDTH, fans  # after the help: it loads numpy
-    from tsforecast.data.supervised import SupervisedPanel
+    from tsforecast.data.samples import SupervisedPanel
     from tsforecast.distributions.predictions import asked_levels
     from tsforecast.forecasters.base import Forecaster
 
@@ -203,8 +203,8 @@ def saved_forecaster(model: Path, trust: list[str]) -> Forecaster:
 
 def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | None) -> tuple[Any, Form]:
     """Return the rows to forecast from, None for the fitted ones, and how their file is written."""
+    from tsforecast.data.samples import SupervisedPanel
     from tsforecast.data.series import Source
-    from tsforecast.data.supervised import SupervisedPanel
 
     source, given = panel.source, panel.roles.given
     arrays = source.form in ("array", "arrays")

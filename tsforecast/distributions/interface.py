@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data.context import CUTOFFS, Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.distributions.base import Distribution, Grid
 from tsforecast.distributions.paths import coherent, surprises
 from tsforecast.distributions.predictions import ForecastDistribution, with_paths

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import pandas as pd
 
 from tsforecast.checks import one_of
-from tsforecast.data.sequences import DuplicateSet
+from tsforecast.data.samples import DuplicateSet
 from tsforecast.errors import ParameterError, counted, raise_any
 from tsforecast.evaluation import class_metrics
 from tsforecast.evaluation.class_metrics import PREFIX, counts

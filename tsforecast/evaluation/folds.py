@@ -15,9 +15,9 @@ from sklearn import config_context
 from sklearn.base import ClassifierMixin
 
 from tsforecast.checks import one_of
-from tsforecast.data import sequences
+from tsforecast.data import samples
 from tsforecast.data.panel import Panel
-from tsforecast.data.sequences import DuplicateSet, content, find_duplicates
+from tsforecast.data.samples import DuplicateSet, content, find_duplicates
 from tsforecast.data.splits import Fold, LeaveGroupsOut, Positions
 from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
 from tsforecast.events import interruptible
@@ -41,7 +41,7 @@ class LabelledSequences:
     @classmethod
     def read(cls, X: Any, y: Any, groups: Any = None) -> LabelledSequences:
         """Read the arguments of `Classifier.fit`; DataError has every problem."""
-        panel = sequences.read(X)
+        panel = samples.read(X)
         if table_of(X, y, len(panel)) is not None:
             raise DataError(
                 "a comparison must have one label for each recording: got a table of several; compare one column at a "

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast.data import sequences
+from tsforecast.data import samples
 from tsforecast.data.panel import Panel
-from tsforecast.data.sequences import find_duplicates
+from tsforecast.data.samples import find_duplicates
 from tsforecast.data.splits import Positions
 from tsforecast.errors import DataError, ParameterError, counted, raise_any, shorten
 from tsforecast.evaluation.classification import DISPLAY, FIT, ClassificationResults, has_users
@@ -215,7 +215,7 @@ class LabelledSteps(LabelledSequences):
     def read(cls, X: Any, y: Any, groups: Any = None) -> LabelledSteps:
         """Read the arguments of `Classifier.fit`; DataError has every problem."""
         X, y = labels_apart(X, y)
-        panel = sequences.read(X)
+        panel = samples.read(X)
         truth = step_labels(y, panel.lengths)
         users, problems = groups_of(panel, groups)
         raise_any(one_class(truth.compressed(), np.unique(truth.compressed()), "steps") + problems)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.panel import Panel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.scaling import by_part
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import DataError, Parameter, Part, Problem
 from tsforecast.forecasters.anchors import BLEND, DAYS, Anchor, anchor_lags, observed_mean
 

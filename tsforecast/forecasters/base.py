@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel, ended_note, silent_note
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.seasons import resolved
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
 from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator

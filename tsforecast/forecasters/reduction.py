@@ -18,7 +18,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.windows import Batch, Windows
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.distributions.families import Quantiles

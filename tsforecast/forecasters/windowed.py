@@ -16,9 +16,9 @@ from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import CategoryEncoder, Preprocessor, StaticEncoder
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
 from tsforecast.data.series import MISSING, places
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import anchors

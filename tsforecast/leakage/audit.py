@@ -17,7 +17,7 @@ from tsforecast.data import frames
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
-from tsforecast.data.sequences import is_ragged
+from tsforecast.data.samples import is_ragged
 from tsforecast.data.splits import Align, Cutoff, Positions, trains_on_other_groups
 from tsforecast.errors import DataError, Parameter, ParameterError, raise_any
 from tsforecast.estimators.base import Estimator

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tsforecast.checks import one_of, whole
 from tsforecast.data.calendar import Frequency
 from tsforecast.data.panel import Panel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.series import CleaningPolicy, Roles, SeasonSource, Source
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.errors import ModelFileError, raise_any
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.checks import whole
-from tsforecast.data import sequences
+from tsforecast.data import samples
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import Scaling, ScalingRecipe
 from tsforecast.data.series import Roles
@@ -112,19 +112,19 @@ class SequenceEstimator(Estimator):
 
     def _read(self, X: Any, reset: bool) -> Panel:
         """Read sequences; rows of one array with the checks, and the messages, of scikit-learn."""
-        sequences.require_form(X)
-        named = isinstance(X, Panel) or (sequences.is_ragged(X) and sequences.column_names(X) is not None)
-        if sequences.is_ragged(X) or (isinstance(X, (list, tuple)) and not X):
+        samples.require_form(X)
+        named = isinstance(X, Panel) or (samples.is_ragged(X) and samples.column_names(X) is not None)
+        if samples.is_ragged(X) or (isinstance(X, (list, tuple)) and not X):
             if reset:
                 self._forget_array()
-            panel = sequences.read(X)
+            panel = samples.read(X)
         else:
             if not reset:
                 self._refuse_single(X)
             rows = self._read_array(X, reset, ensure_all_finite=False)
             if rows.ndim > 3:
-                raise DataError(f"X must be {sequences.FORMS}: got shape {rows.shape}")
-            panel = sequences.read(list(rows))
+                raise DataError(f"X must be {samples.FORMS}: got shape {rows.shape}")
+            panel = samples.read(list(rows))
         channels, columns = panel.values.shape[1], panel.roles.varying if named else None
         if reset:
             self.columns_ = columns
@@ -143,7 +143,7 @@ class SequenceEstimator(Estimator):
         shape = tuple(getattr(X, "shape", ()))
         if not hasattr(self, "n_features_in_") and len(shape) == 2 and shape[1] == getattr(self, "channels_", None):
             raise DataError(
-                f"X must be {sequences.FORMS}: got one array of shape {shape}, with the {counted(shape[1], 'channel')} "
+                f"X must be {samples.FORMS}: got one array of shape {shape}, with the {counted(shape[1], 'channel')} "
                 "that were fitted; if it is a single recording, pass [X]"
             )
 
@@ -170,7 +170,7 @@ class SequenceEstimator(Estimator):
     def golden_outputs(self, question: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Floats:
         """Return the answers for the golden waves, (2, ...); see `Estimator.golden_outputs`."""
         with np.errstate(all="ignore"):
-            return self._answers(sequences.read(list(arrays[GOLDEN_INPUTS])))
+            return self._answers(samples.read(list(arrays[GOLDEN_INPUTS])))
 
     def _scale(self, panel: Panel, labels: NDArray[Any]) -> None:
         """Learn scales, one for each channel, on the sequences that train."""

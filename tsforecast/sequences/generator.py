@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 
 from tsforecast.checks import between, whole
-from tsforecast.data import sequences
+from tsforecast.data import samples
 from tsforecast.data.panel import Panel
 from tsforecast.data.quality import TOO_LARGE
 from tsforecast.data.scaling import Scaling, ScalingRecipe
@@ -303,8 +303,8 @@ class SequenceGenerator(SequenceTraining):
 
 def _sequences(Y: Any) -> Panel:
     """Return the sequences of `fit` and `score` as a panel."""
-    sequences.require_form(Y, "Y")
-    return sequences.read(list(Y) if isinstance(Y, np.ndarray) else Y)
+    samples.require_form(Y, "Y")
+    return samples.read(list(Y) if isinstance(Y, np.ndarray) else Y)
 
 
 def _names(X: Any) -> list[str] | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.errors import DataError
 from tsforecast.evaluation.scores import ENDS, INTERVALS
 from tsforecast.explanations.explanation import Explanation

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from tsforecast.checks import require_estimator
 from tsforecast.data import frames
 from tsforecast.data.panel import Panel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.series import DATES, Source
-from tsforecast.data.supervised import SupervisedPanel
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import Argument, DataError, ModelFileError, Part, Reference
 from tsforecast.estimators import persistence

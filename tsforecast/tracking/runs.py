@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason, shorten
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries

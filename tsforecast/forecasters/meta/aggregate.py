@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context, held_out, with_observations
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.distributions.base import Distribution
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.registry import NAIVE_FAMILY, make, model_name

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import between, share_or_count
 from tsforecast.data.context import CUTOFFS, Context, held_out, with_observations
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.distributions.conformal import REPORTED, Calibration, adaptive, as_long, needed
 from tsforecast.distributions.residuals import scales

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.distributions.base import Distribution, assembled
 from tsforecast.errors import DataError, TsForecastError, shorten
 from tsforecast.estimators.base import keyword_settings

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from tsforecast.checks import jobs
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
-from tsforecast.data.supervised import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel
 from tsforecast.distributions.base import LEVELS, Distribution, Grid
 from tsforecast.distributions.residuals import lowest_of
 from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
