@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.seal import seal as seal
     from tsforecast.evaluation.steps import step_scores as step_scores
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
+    from tsforecast.executors import compute as compute
     from tsforecast.forecasters.base import Pretraining as Pretraining
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
     from tsforecast.forecasters.meta.conformal import ConformalForecaster as ConformalForecaster
@@ -121,6 +122,7 @@ _NAMES = {
     "evaluation.transfer_curve": ("transfer_curve",),
     "evaluation.earliness": ("earliness_curve", "choose_threshold"),
     "data.splits": ("RollingOrigin", "holdout", "LeaveGroupsOut", "GroupKFold"),
+    "executors": ("compute",),
     "tracking": ("track",),
     "estimators.persistence": ("save", "load"),
     "errors": (

@@ -94,7 +94,7 @@ def test_a_comparison_of_failures_alone_or_without_the_majority_is_an_error() ->
 def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     survived = compare_classifiers(NEIGHBOR | {"killed": Killed()}, *movements(USERS[:2]), n_jobs=2)
     assert survived.failures == {
-        "killed": "its process was killed, though it ran alone; it may need more memory: use smaller settings"
+        "killed": "its process was killed 3 times; it may need more memory: use smaller settings"
     }
     assert set(survived.rows["model"]) == {"neighbor", "majority"}
 

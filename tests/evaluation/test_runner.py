@@ -127,9 +127,7 @@ def test_where_a_failure_arose_is_logged(caplog: pytest.LogCaptureFixture) -> No
 @pytest.mark.process
 def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     board = leaderboard({"killed": Killed(), "mean": MeanForecaster()}, wave(60), 3, origins=2, n_jobs=2)
-    assert board.failures == {
-        "killed": "its process was killed, though it ran alone; it may need more memory: use smaller settings"
-    }
+    assert board.failures == {"killed": "its process was killed 3 times; it may need more memory: use smaller settings"}
     assert board.table["mase"].notna().sum() == 4
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +32,11 @@ from tsforecast.data.splits import (
 from tsforecast.data.zones import from_utc
 from tsforecast.errors import DataError, ParameterError, TsForecastError, raise_any
 from tsforecast.evaluation.record import PAST_ROWS, ForecastFit, as_code, learned, times_of
-from tsforecast.evaluation.runner import random_states
+from tsforecast.evaluation.runner import packed, random_states
 from tsforecast.evaluation.scores import ENDS, SCORES, scores_of
 from tsforecast.evaluation.seal import count_opening
 from tsforecast.events import clock, interruptible, unobserved
+from tsforecast.executors import run_here, run_tasks
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
 
@@ -67,7 +68,8 @@ def backtest(
     horizon, origins, step, gap, train_length
         See `RollingOrigin`. Series of other groups without time stamps are learned from as a whole.
     refit : bool
-        Fit anew at each cutoff; else fit once at the oldest cutoff and forecast from the later ones.
+        Fit anew at each cutoff, where `tsforecast.compute` says; else fit once at the oldest cutoff and forecast from
+        the later ones.
     name : str, optional
         The model's name in the rows.
     groups : LeaveGroupsOut or GroupKFold, optional
@@ -121,10 +123,21 @@ def backtest(
     panel = protocol.prepared(Panel.of(data))
     test = Backtest(panel, protocol, distributions)
     note = count_opening(seal, panel, test.folds, [name]) if seal is not None else ""
-    rows = joined([test.run(name, forecaster, fold)[0] for fold in test.folds])
+    folds = dict(enumerate(test.folds))
+    # A single fit runs here, and spreads its own tasks; so does what cannot be pickled.
+    here = len(folds) == 1 or (not run_here() and packed(forecaster) is None)
+    with closing(run_tasks(_rows, folds, (test, name, forecaster), 1 if here else None)) as ended:
+        parts = {number: outcome.result() for number, outcome in ended}
+    rows = joined([parts[number] for number in folds])
     if note:
         rows.attrs["seal"] = note
     return rows
+
+
+def _rows(fold: Fold, shared: tuple[Backtest, str, Forecaster]) -> pd.DataFrame:
+    """Return the rows of a fold; entry point of workers."""
+    test, name, forecaster = shared
+    return test.run(name, forecaster, fold)[0]
 
 
 @dataclass(frozen=True, eq=False)

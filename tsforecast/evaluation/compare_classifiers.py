@@ -63,7 +63,7 @@ def compare_classifiers(
     protocol: str | Sequence[str] = "leave-users-out",
     test: Any = None,
     seeds: int = 1,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
     progress: Callable[[str, str, int], None] | None = None,
 ) -> ClassifierComparison:
@@ -87,8 +87,9 @@ def compare_classifiers(
         Which sequences are tested, once, in place of a protocol.
     seeds : int
         Number of fits of each model with a random state, with ``random_state, random_state + 1, ...``.
-    n_jobs : int or None
-        Processes to share the fits between; -1 for one on each core. The predictions are those of one process.
+    n_jobs : int, optional
+        Processes to share the fits between; -1 for one on each core. Unless given, those of `tsforecast.compute`, and
+        one outside of it. The predictions are those of one process.
     checkpoint : path, optional
         Folder for the rows of each finished fit. An interrupted comparison resumes from them when it is called again;
         fits of other data, folds or settings are not used.

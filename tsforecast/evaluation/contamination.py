@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.entries import Models, named_with_notes
 from tsforecast.evaluation.leaderboard import panel_and_protocol
 from tsforecast.evaluation.metrics import losses_of_rows
-from tsforecast.evaluation.runner import Task
+from tsforecast.evaluation.runner import run_all
 from tsforecast.evaluation.significance import holm
 from tsforecast.evaluation.verdict import SIGNIFICANCE
 from tsforecast.events import unobserved
@@ -293,9 +292,8 @@ def losses_on(
     parts, failed = [], dict[tuple[str, str], str]()
     keys = ["set", "model", "series", "target", "cutoff"]
     for title, panel in sets.items():
-        test = Backtest(panel, protocol)
-        for (name, model), fold in product(models.items(), test.folds):
-            outcome = Task(name, model, fold, test).attempt()
+        for outcome in run_all(models, Backtest(panel, protocol)):
+            name = outcome.fit.model
             if outcome.rows is None:
                 failed[name, title] = outcome.fit.error
                 continue

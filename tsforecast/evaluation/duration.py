@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import joblib
-
 from tsforecast.data.protocol import Protocol, counts_cutoffs
 from tsforecast.data.splits import Fold, trains_on_other_groups
 from tsforecast.errors import ParameterError, Problem, counted, spoken
@@ -21,6 +19,7 @@ from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.runner import random_states, seeded_clones
 from tsforecast.evaluation.verdict import MIN_UNITS
 from tsforecast.events import Activity, clock, observing, unobserved
+from tsforecast.executors import workers
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.perturb import perturbed_panels
 from tsforecast.training.history import Epoch, best_epoch
@@ -101,7 +100,7 @@ class Duration:
 
 
 def duration_of(
-    models: Mapping[str, Forecaster], test: Backtest, seeds: int = 1, n_jobs: int | None = 1, probe: float = PROBE
+    models: Mapping[str, Forecaster], test: Backtest, seeds: int = 1, n_jobs: int | None = None, probe: float = PROBE
 ) -> Duration:
     """Time short fits of models, and multiply by cutoffs, fits, seeds and audits.
 
@@ -121,7 +120,7 @@ def duration_of(
             loading += timed.loading
             most = max(most, timed.most_epochs if found[name].epochs else 0)
     sides = len(folds) // (protocol.origins if protocol.refit else 1)
-    processes = joblib.effective_n_jobs(n_jobs)
+    processes = workers(n_jobs)
     return Duration(found, protocol, max(1, sides), processes, most, loading, clock() - began)
 
 
@@ -277,7 +276,7 @@ def within_time(
     models: Mapping[str, Forecaster],
     test: Backtest,
     seeds: int = 1,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     independent_series: bool = False,
 ) -> tuple[Protocol, str]:
     """Return the protocol with as many cutoffs as fit in a time, and the reason; see `fitted_to`."""

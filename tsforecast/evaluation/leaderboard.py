@@ -63,6 +63,7 @@ from tsforecast.evaluation.runner import complete, run_all
 from tsforecast.evaluation.seal import count_opening
 from tsforecast.evaluation.verdict import MARGIN
 from tsforecast.events import observed, unobserved
+from tsforecast.executors import run_here
 from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
 from tsforecast.monash import stated_horizon
@@ -267,7 +268,7 @@ def leaderboard(
     groups: LeaveGroupsOut | GroupKFold | None = None,
     audit: Literal["data", "fit"] | None = "data",
     seeds: int = 1,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
     min_past: int = 1,
@@ -311,9 +312,9 @@ def leaderboard(
         the oldest one of the test, so that the choice costs no power; where there are none, that of the test itself.
     seeds : int
         How often each model with a random state is fitted, with ``random_state, random_state + 1, ...``.
-    n_jobs : int or None
-        Processes to share fits of models, seeds and (with `refit`) cutoffs between; -1 for one on each core. The
-        forecasts are those of one process, to the bit.
+    n_jobs : int, optional
+        Processes to share fits of models, seeds and (with `refit`) cutoffs between; -1 for one on each core. Unless
+        given, those of `tsforecast.compute`, and one outside of it. Forecasts are those of one process, to the bit.
     checkpoint : path, optional
         Folder for the rows of each finished fit. An interrupted comparison resumes from them when it is called again;
         fits of other data or settings are not used.
@@ -393,7 +394,7 @@ def leaderboard(
         protocol, reason = within_time(within, models, backtest, seeds, n_jobs, independent_series)
         backtest, why = replace(backtest, protocol=protocol), [*why, reason]
     ready = [outcome for each in given for outcome in given_outcomes(each, backtest)]
-    if checkpoint is not None or n_jobs != 1:
+    if checkpoint is not None or not run_here(n_jobs):
         why = [*why, *not_pickled(models)]
     if seal is not None:
         opened_by = [name for name in known if name not in ALWAYS] or ALWAYS

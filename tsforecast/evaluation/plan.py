@@ -259,7 +259,7 @@ def plan(
     refit: bool = False,
     audit: Literal["data", "fit"] | None = "data",
     seeds: int = 1,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
 ) -> Plan:
     """Plan a leaderboard: how often it would find a model better that has so much skill.
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import traceback
-import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,12 +17,12 @@ import cloudpickle
 import joblib
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from threadpoolctl import threadpool_info
 
 from tsforecast.checks import whole
 from tsforecast.errors import ParameterError, TsForecastError, reason
 from tsforecast.evaluation.record import FitRecord
 from tsforecast.evaluation.storage import read_rows, write_rows
+from tsforecast.executors import run_here, run_tasks
 from tsforecast.files import require_place
 from tsforecast.provenance import versions
 
@@ -60,28 +57,30 @@ class Experiment(Protocol[ModelIn, Fold, RecordOut]):
 
 
 @dataclass(frozen=True, eq=False)
-class Task(Generic[Model, Fold, Record]):
+class Task(Generic[Model, Fold]):
     """One fit of a comparison."""
 
     name: str
     model: Model
     fold: Fold
-    experiment: Experiment[Model, Fold, Record]
 
-    def attempt(self) -> Outcome[Record]:
+    def attempt(self, experiment: Experiment[Model, Fold, Record]) -> Outcome[Record]:
         """Run the fit; an exception becomes an outcome, too."""
-        try:
-            rows, fit = self.experiment.run(self.name, self.model, self.fold)
-        except TsForecastError as error:  # its sentence needs no line of code
-            return self.failure(error)
-        except Exception as error:
-            sentence = f"{type(error).__name__}: {reason(error) or 'no reason given'}"
-            return self.failure(TsForecastError(sentence), traceback.format_exc())
-        return Outcome(rows, fit)
+        return self.outcome(experiment, lambda: Outcome(*experiment.run(self.name, self.model, self.fold)))
 
-    def failure(self, problem: TsForecastError, trace: str = "") -> Outcome[Record]:
-        """Return the outcome of a fit that failed."""
-        fit = self.experiment.planned(self.name, self.model, self.fold)
+    def outcome(
+        self, experiment: Experiment[Model, Fold, Record], result: Callable[[], Outcome[Record]]
+    ) -> Outcome[Record]:
+        """Return a result, or the outcome of a fit that failed."""
+        trace = ""
+        try:
+            return result()
+        except TsForecastError as error:  # its sentence needs no line of code
+            problem = error
+        except Exception as error:
+            problem = TsForecastError(f"{type(error).__name__}: {reason(error) or 'no reason given'}")
+            trace = traceback.format_exc()
+        fit = experiment.planned(self.name, self.model, self.fold)
         return Outcome(None, replace(fit, error="; ".join(problem.problems)), problem, trace)
 
 
@@ -93,14 +92,13 @@ class Outcome(Generic[Record]):
     fit: Record
     problem: TsForecastError | None = None
     trace: str = ""  # of an unexpected exception
-    warnings: tuple[Warning, ...] = ()  # issued in another process
 
 
 def run_all(
     models: Mapping[str, Model],
     experiment: Experiment[Model, Any, Record],
     seeds: int = 1,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
     needed: Collection[str] = (),
@@ -114,7 +112,7 @@ def run_all(
     """
     folds = experiment.folds
     tasks = [
-        Task(name, seeded, fold, experiment)
+        Task(name, seeded, fold)
         for name, model in models.items()
         for seeded in seeded_clones(model, seeds)
         for fold in folds
@@ -124,7 +122,7 @@ def run_all(
     for outcome in outcomes.values():
         on_fit(outcome.fit)
     left = {i: task for i, task in enumerate(tasks) if i not in outcomes}
-    with closing(_run(left, n_jobs, progress)) as ended:
+    with closing(_run(left, experiment, n_jobs, progress)) as ended:
         for i, outcome in ended:
             outcomes[i] = outcome
             on_fit(outcome.fit)
@@ -134,8 +132,6 @@ def run_all(
                     raise_failures([outcome])
             elif (file := files[i]) and outcome.rows is not None:
                 write_rows(file, outcome.rows, {"fit": asdict(outcome.fit)})
-            for warning in outcome.warnings:
-                warnings.warn(warning, stacklevel=3)
     return [outcomes[i] for i in range(len(tasks))]
 
 
@@ -191,21 +187,24 @@ def random_states(model: BaseEstimator) -> dict[str, int | None]:
 
 
 def _run(
-    tasks: dict[int, Task[Model, Any, Record]], n_jobs: int | None, progress: Callable[[str], None] | None
+    tasks: dict[int, Task[Model, Any]],
+    experiment: Experiment[Model, Any, Record],
+    n_jobs: int | None,
+    progress: Callable[[str], None] | None,
 ) -> Generator[tuple[int, Outcome[Record]], None, None]:
     """Yield the outcome of each task as soon as it is available."""
     announced: set[str] = set()
 
-    def announced_first(task: Task[Model, Any, Record]) -> Task[Model, Any, Record]:
+    def started(task: Task[Model, Any]) -> None:
         if progress and task.name not in announced:
             announced.add(task.name)
             progress(task.name)
-        return task
 
-    def attempt(task: Task[Model, Any, Record]) -> Outcome[Record]:
-        return announced_first(task).attempt()
+    def attempt(task: Task[Model, Any]) -> Outcome[Record]:
+        started(task)
+        return task.attempt(experiment)
 
-    if joblib.effective_n_jobs(n_jobs) == 1:
+    if run_here(n_jobs):
         networks = {number for number, task in tasks.items() if getattr(task.model, "side_by_side", False)}
         for number, task in tasks.items():
             if number not in networks:
@@ -218,55 +217,22 @@ def _run(
                 for place, outcome in ended:
                     yield numbers[place], outcome.result()
         return
-    blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    torch: Any = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else None
     here = {number for number, task in tasks.items() if packed(task.model) is None}
     for number in here:
-        yield number, tasks[number].attempt()
+        yield number, attempt(tasks[number])
     left = {number: task for number, task in tasks.items() if number not in here}
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=blas):
-        run_in_process = joblib.delayed(_in_process)
-        jobs = (run_in_process(number, announced_first(task), threads) for number, task in left.copy().items())
-        parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
-        try:
-            for number, outcome in parallel(jobs):
-                del left[number]
-                yield number, outcome
-        except BrokenExecutor:
-            _log.warning("a process was killed; the %s fits that are left run one by one", len(left))
-    for number, task in left.items():
-        yield number, _in_own_process(number, task, threads)
+    with closing(run_tasks(_attempt, left, experiment, n_jobs, started=started)) as results:
+        for number, result in results:
+            yield number, left[number].outcome(experiment, result.result)
 
 
-def _in_process(number: int, task: Task[Model, Any, Record], threads: int | None) -> tuple[int, Outcome[Record]]:
-    """Run a task in a worker process with as many threads of torch as here, None if not loaded, to round sums alike."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    # Models that would start processes of their own fit one series after the other here.
-    with joblib.parallel_config("sequential"), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        outcome = task.attempt()
-    own = [item.message for item in caught if type(item.message).__module__.startswith("tsforecast")]
-    return number, replace(outcome, warnings=tuple(message for message in own if isinstance(message, Warning)))
-
-
-def _in_own_process(number: int, task: Task[Model, Any, Record], threads: int | None) -> Outcome[Record]:
-    """Run a task in a process of its own; a killed process becomes an outcome, too."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(max_workers=1) as executor:
-        try:
-            return executor.submit(_in_process, number, task, threads).result()[1]  # type: ignore[no-any-return]
-        except BrokenExecutor:
-            killed = "its process was killed, though it ran alone; it may need more memory: use smaller settings"
-            return task.failure(TsForecastError(killed))
+def _attempt(task: Task[Model, Any], experiment: Experiment[Model, Any, Record]) -> Outcome[Record]:
+    """Run a task; entry point of workers."""
+    return task.attempt(experiment)
 
 
 def _files(
-    tasks: list[Task[Model, Any, Record]], experiment: Experiment[Any, Any, Record], checkpoint: str | Path | None
+    tasks: list[Task[Model, Any]], experiment: Experiment[Any, Any, Record], checkpoint: str | Path | None
 ) -> list[Path | None]:
     """Return the file of each task, named by a hash of all that its outcome depends on; None where there is none."""
     if checkpoint is None:

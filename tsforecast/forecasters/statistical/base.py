@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
@@ -24,6 +23,7 @@ from tsforecast.distributions.residuals import lowest_of
 from tsforecast.errors import Argument, FitWarning, ParameterError, Problem, shorten
 from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.estimators.registry import model_name
+from tsforecast.executors import run_here, run_tasks, workers
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.statistical import ets
@@ -95,9 +95,10 @@ class StatisticalForecaster(Forecaster):
         "anew, for the components or orders that were chosen.",
     )
     n_jobs: int | None = setting(
-        default=-1,
+        default=None,
         check=jobs,
-        doc="Processes, as in joblib: -1 is one for each core. A few series are fitted in the current process.",
+        doc="Processes, as in joblib: -1 is one for each core. Unless given, those of `tsforecast.compute`, and "
+        "outside of it one for each core. A few series are fitted in the current process.",
     )
 
     _model = cast(Any, None)  # module with `estimate`, `forecast` and `quantiles`
@@ -243,18 +244,16 @@ class StatisticalForecaster(Forecaster):
 
     def _run(self, tasks: list[_Task], horizon: int, whole: bool = False) -> list[_Outcome]:
         """Run all tasks, in several processes where that saves time; as a `whole`, with their quantiles."""
-        worker = clone(self)  # without fitted state, it is small to send
+        shared = (clone(self), self.season_length_, horizon, whole)  # without fitted state, small to send
         todo = sum(len(task.y) for task in tasks if task.fitted is None or task.refit)
-        processes = min(effective_n_jobs(self.n_jobs), len(tasks)) if todo >= WORTH_PROCESSES else 1
-        if processes == 1:
-            return _run_tasks(worker, tasks, self.season_length_, horizon, whole)
-        parts = [tasks[first :: 8 * processes] for first in range(min(8 * processes, len(tasks)))]
-        done = Parallel(n_jobs=processes, max_nbytes=None)(
-            delayed(_run_tasks)(worker, part, self.season_length_, horizon, whole) for part in parts
-        )
+        if todo < WORTH_PROCESSES or run_here(self.n_jobs, otherwise=-1):
+            return _run_tasks(tasks, shared)
+        count = min(8 * workers(self.n_jobs, otherwise=-1), len(tasks))
+        parts = {first: tasks[first::count] for first in range(count)}
         outcomes: list[Any] = [None] * len(tasks)
-        for first, part in enumerate(done):
-            outcomes[first :: 8 * processes] = part
+        with closing(run_tasks(_run_tasks, parts, shared, self.n_jobs, otherwise=-1)) as ended:
+            for first, outcome in ended:
+                outcomes[first::count] = outcome.result()
         return outcomes
 
     def _run_task(self, task: _Task, season_length: int, horizon: int, whole: bool) -> _Outcome:
@@ -336,12 +335,11 @@ def _batches(tasks: Iterator[tuple[tuple[int, int], _Task]]) -> Iterator[dict[tu
     yield part
 
 
-def _run_tasks(
-    worker: StatisticalForecaster, tasks: list[_Task], season_length: int, horizon: int, whole: bool
-) -> list[_Outcome]:
+def _run_tasks(tasks: list[_Task], shared: tuple[StatisticalForecaster, int, int, bool]) -> list[_Outcome]:
     """Run tasks in order; entry point of worker processes."""
+    of, season_length, horizon, whole = shared
     with np.errstate(all="ignore"), _one_thread():  # an overflow on the way shows in the forecast
-        return [worker._run_task(task, season_length, horizon, whole) for task in tasks]
+        return [of._run_task(task, season_length, horizon, whole) for task in tasks]
 
 
 _lock = threading.Lock()
