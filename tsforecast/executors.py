@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from contextvars import ContextVar
@@ -26,6 +26,7 @@ from tsforecast.errors import ParameterError, Problem, TsForecastError, counted,
 
 CLUSTER_TIMEOUT = 5.0  # seconds
 LOOK = 1.0  # seconds after which nodes that joined or left are seen
+REFUSAL = ("RAY_gcs_server_port_wait_time_s", "2")  # a head that listens and refuses is asked for 20 seconds otherwise
 # Environment of Ray: no tables in the terminal, no files for TensorBoard, no advice on checkpoints.
 RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -395,6 +396,8 @@ def silenced() -> Iterator[None]:
     """Silence Ray, whose errors are results here."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    import ray  # noqa: F401  # which sets the level of its log
+
     log = logging.getLogger("ray")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -408,6 +411,30 @@ def silenced() -> Iterator[None]:
 
 _connecting = threading.Lock()
 _users = 0  # blocks within `connected` of a Ray that it started
+
+
+@contextmanager
+def _replaced(values: MutableMapping[str, Any], name: str, value: object) -> Iterator[None]:
+    before = values.get(name)
+    values[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del values[name]
+        else:
+            values[name] = before
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Return whether a cluster has a token, and this process has none or another."""
+    from ray.exceptions import AuthenticationError
+
+    while error is not None:
+        if isinstance(error, AuthenticationError) or "InvalidAuthToken" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager
@@ -436,20 +463,30 @@ def connected(address: str | None) -> Iterator[None]:
 def _start(address: str | None) -> None:
     """Start Ray on this machine, or connect to a cluster."""
     import ray
+    from ray._private import ray_constants
+    from ray.exceptions import AuthenticationError
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     # On this machine, other errors of the system are not of a cluster but of the disk: see `tune`.
-    unreachable = (OSError if address else ConnectionError, TimeoutError, RuntimeError, ValueError)
+    unreachable = (OSError if address else ConnectionError, TimeoutError, RuntimeError, ValueError, AuthenticationError)
     try:
         if port.isdigit():  # Ray itself waits for many minutes
             socket.create_connection((host, int(port)), timeout=CLUSTER_TIMEOUT).close()
         # Without "local", Ray would join a cluster that another user started here.
         if address in (None, "local"):
-            ray.init("local", include_dashboard=False, **options)
+            # Of all machines that could reach this one, none is to. The variable is read when Ray is imported.
+            with _replaced(vars(ray_constants), "ENABLE_RAY_CLUSTER", False):
+                ray.init("local", include_dashboard=False, **options)
         else:
-            ray.init(address=address, **options)
+            with _replaced(os.environ, *REFUSAL):
+                ray.init(address=address, **options)
     except unreachable as error:
+        if _is_refused(error):
+            raise ParameterError(
+                f"address must be that of a ray cluster that lets this process in: {address!r} wants its own token; "
+                "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of its head"
+            ) from error
         raise ParameterError(
             f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start "
             "one with ray start --head, or leave address out to use this machine"
