@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from tsforecast.errors import DataError, reason
@@ -23,6 +24,7 @@ from tsforecast.files import OutputError, cache_folder
 
 LARGE = 1 << 26  # bytes from which an array that is made of a mapped one goes into a file as well
 BLOCK = 1 << 24  # bytes of an array that are read at a time
+ROWS = 1 << 16  # rows of whole series that are read at a time
 SCRATCH = "TSFORECAST_SCRATCH"  # names the folder of scratch files
 
 
@@ -158,3 +160,35 @@ def blocks(array: NDArray[Any]) -> Iterator[slice]:
 def has_nan(array: NDArray[Any]) -> bool:
     """Return whether any number is NaN."""
     return any(bool(np.isnan(array[rows]).any()) for rows in blocks(array))
+
+
+def whole_series(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of series that are learned from at once: as float64, not all of them need fit in memory."""
+    begin = 0
+    while begin < len(offsets) - 1:
+        end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + ROWS, side="right")) - 1)
+        yield begin, end
+        begin = end
+
+
+def rows_between(values: NDArray[Any], begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
+    """Return a copy of the rows ``begin[i]:end[i]`` of values (rows, C), one part after the other."""
+    moves, counts = np.diff(begin), end - begin
+    if len(moves) and counts[0] > 0 and (moves == moves[0]).all() and (counts == counts[0]).all():  # as if one array
+        (row, column), size = values.strides, (len(begin), counts[0], values.shape[1])
+        return np.array(as_strided(values[begin[0] :], size, (moves[0] * row, row, column))).reshape(-1, size[2])
+    return np.concatenate([values[b:e] for b, e in zip(begin, end, strict=True)])
+
+
+def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
+    """Replace each NaN of `values` (rows, C) by the number before it in its own series; leading NaN stay."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    filled = values.copy()
+    k, at = np.nonzero(missing.T)
+    first = offsets[np.searchsorted(offsets, at, side="right") - 1]  # row of each one's series
+    begins = np.append(True, np.diff(k * (len(values) + 1) + at) > 1) | (at == first)  # of a run of missing numbers
+    before = at[begins][np.cumsum(begins) - 1] - 1
+    filled[at, k] = values[np.where(before < first, at, before), k]
+    return filled

@@ -14,10 +14,11 @@ import torch
 from tests.helpers.forecasters import wave
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.scaling import ScalingRecipe, rows_between
-from tsforecast.data.series import Roles, forward_fill
+from tsforecast.data.scaling import ScalingRecipe
+from tsforecast.data.series import Roles
 from tsforecast.data.windows import Windows
 from tsforecast.errors import DataError
+from tsforecast.mapped import forward_fill, rows_between
 
 DAYS = pd.date_range("2024-01-01", periods=30, freq="D")
 BOTH = ("sales", "price")

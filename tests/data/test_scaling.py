@@ -150,7 +150,7 @@ def test_what_is_learned_of_a_series_does_not_depend_on_those_beside_it(
     values[7, 0] = np.nan
     recipe = ScalingRecipe(transform, scaler)
     for block in (1, 50, 1 << 16):
-        monkeypatch.setattr("tsforecast.data.scaling.BLOCK", block)
+        monkeypatch.setattr("tsforecast.mapped.ROWS", block)
         together = recipe.fit(values, offsets, targets=1)
         for i, length in enumerate(lengths):
             alone = recipe.fit(values[offsets[i] : offsets[i + 1]], np.array([0, length]), targets=1)

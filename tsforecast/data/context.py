@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from tsforecast.data import frames
 from tsforecast.data.calendar import DAY, Frequency, Stamps, calendar_features, snapped
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import rows_between
 from tsforecast.data.series import Roles, Source
 from tsforecast.data.zones import binned, from_utc, origin_of, to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
+from tsforecast.mapped import rows_between
 
 FUTURE = Argument("future", "")
 CUTOFFS = 2_000  # of a part that was held out that are forecast from, at most

@@ -42,7 +42,6 @@ from tsforecast.data.series import (
     NanPolicy,
     Rows,
     TimeKind,
-    forward_fill,
 )
 from tsforecast.data.values import one_kind_of_missing
 from tsforecast.errors import (
@@ -57,6 +56,7 @@ from tsforecast.errors import (
     likewise,
     shorten,
 )
+from tsforecast.mapped import forward_fill
 
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")

@@ -7,23 +7,22 @@ normalisation and anchor, are part of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.errors import ParameterError
+from tsforecast.mapped import whole_series
 
 Floats = NDArray[np.float64]
 Series = NDArray[np.int64] | int
 
 TRANSFORMS = ("log", "box-cox")
 TINY = 1e-100  # a smaller spread counts as none
-BLOCK = 1 << 16  # rows that are fitted at a time
 PADDING = 1.0  # in place of absent columns, for a transformer that needs all; positive, for a logarithm
 _HELD = {"lowest": -1, "highest": 1}  # older models hold no covariates
 SCALERS = ("standard", "min-max", "robust")
@@ -65,7 +64,7 @@ class ScalingRecipe:
         lowest, highest = np.zeros((count, columns)), np.zeros((count, columns))
         tools: list[Any] = []
         if self.per_series:
-            blocks = [(slice(*block), offsets[block[0] : block[1] + 1]) for block in _blocks(offsets)]
+            blocks = [(slice(*block), offsets[block[0] : block[1] + 1]) for block in whole_series(offsets)]
         else:
             blocks = [(slice(0, 1), np.array([0, len(values)]))]
         for some, bounds in blocks:
@@ -252,24 +251,6 @@ def _fitted(scaler: Any, rows: Floats) -> Any:
     if len(numbers) and np.median(missed) > 1e-3 * np.ptp(numbers) + 1e-6 * np.abs(numbers).max():
         raise ParameterError(f"{must}: {scaler!r} does not undo what it does")
     return tool
-
-
-def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of series that are learned from at once: as float64, not all of them need fit in memory."""
-    begin = 0
-    while begin < len(offsets) - 1:
-        end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1)
-        yield begin, end
-        begin = end
-
-
-def rows_between(values: NDArray[Any], begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
-    """Return a copy of the rows ``begin[i]:end[i]`` of values (rows, C), one part after the other."""
-    moves, counts = np.diff(begin), end - begin
-    if len(moves) and counts[0] > 0 and (moves == moves[0]).all() and (counts == counts[0]).all():  # as if one array
-        (row, column), size = values.strides, (len(begin), counts[0], values.shape[1])
-        return np.array(as_strided(values[begin[0] :], size, (moves[0] * row, row, column))).reshape(-1, size[2])
-    return np.concatenate([values[b:e] for b, e in zip(begin, end, strict=True)])
 
 
 def by_part(reduction: np.ufunc, values: NDArray[Any], parts: NDArray[np.int64]) -> NDArray[Any]:

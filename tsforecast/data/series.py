@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns, stamp_label
-from tsforecast.data.scaling import rows_between
 from tsforecast.errors import Argument, DataError, Parameter, Part, Problem, Row, closest, nearest, raise_any, shorten
+from tsforecast.mapped import forward_fill, rows_between
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -442,20 +442,6 @@ class Series:
 def places(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
     """Return codes as places among so many texts, and `MISSING` of others; perturbed copies hold any numbers."""
     return np.where((codes >= 0) & (codes < count), codes, MISSING).astype(np.int64)
-
-
-def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
-    """Replace each NaN of `values` (rows, C) by the number before it in its own series; leading NaN stay."""
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    filled = values.copy()
-    k, at = np.nonzero(missing.T)
-    first = offsets[np.searchsorted(offsets, at, side="right") - 1]  # row of each one's series
-    begins = np.append(True, np.diff(k * (len(values) + 1) + at) > 1) | (at == first)  # of a run of missing numbers
-    before = at[begins][np.cumsum(begins) - 1] - 1
-    filled[at, k] = values[np.where(before < first, at, before), k]
-    return filled
 
 
 @dataclass
