@@ -1,7 +1,7 @@
 """Arrays in files: numbers that are mapped into memory, and scratch files for what is made of them.
 
 What is larger than the memory stays on the disk: the system reads the pages that are used, and drops them when it needs
-room. A walk over rows goes in `blocks`, so that what it makes on the way is small, and an array that is as large as the
+room. A walk over rows goes in `chunks`, so that what it makes on the way is small, and an array that is as large as the
 data is made by `scratch`.
 """
 
@@ -24,7 +24,7 @@ from tsforecast.files import OutputError, cache_folder
 
 LARGE = 1 << 26  # bytes from which an array that is made of a mapped one goes into a file as well
 BLOCK = 1 << 24  # bytes of an array that are read at a time
-ROWS = 1 << 16  # rows of whole series that are read at a time
+ROWS = 1 << 16  # rows, or rows of whole series, that are computed with at a time
 SCRATCH = "TSFORECAST_SCRATCH"  # names the folder of scratch files
 
 
@@ -144,26 +144,40 @@ def scratch(shape: tuple[int, ...], dtype: DTypeLike, like: Any) -> NDArray[Any]
         ) from error
 
 
-def blocks(array: NDArray[Any]) -> Iterator[slice]:
+def chunks(array: NDArray[Any]) -> Iterator[slice]:
     """Yield slices of the rows of an array, of so many `BLOCK` bytes at most but at least one row each.
 
     Examples
     --------
-    >>> list(blocks(np.zeros((5, 2))))
+    >>> list(chunks(np.zeros((5, 2))))
     [slice(0, 5, None)]
     """
-    rows = max(1, BLOCK // max(1, math.prod(array.shape[1:]) * array.itemsize))
-    for begin in range(0, len(array), rows):
-        yield slice(begin, min(begin + rows, len(array)))
+    yield from slices(len(array), max(1, BLOCK // max(1, math.prod(array.shape[1:]) * array.itemsize)))
+
+
+def slices(count: int, most: int | None = None) -> Iterator[slice]:
+    """Yield slices of so many rows, of `ROWS` rows at most unless told otherwise."""
+    most = ROWS if most is None else most
+    for begin in range(0, count, most):
+        yield slice(begin, min(begin + most, count))
 
 
 def has_nan(array: NDArray[Any]) -> bool:
     """Return whether any number is NaN."""
-    return any(bool(np.isnan(array[rows]).any()) for rows in blocks(array))
+    return any(bool(np.isnan(array[rows]).any()) for rows in chunks(array))
+
+
+def copied(array: NDArray[Any], columns: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Return a copy to write to of all columns, or of some, which is mapped where the array is; see `scratch`."""
+    width = array.shape[1:] if columns is None else (len(columns),)
+    copy = scratch((len(array), *width), array.dtype, array)
+    for rows in chunks(array):
+        copy[rows] = array[rows] if columns is None else array[rows][:, columns]
+    return copy
 
 
 def whole_series(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of series that are learned from at once: as float64, not all of them need fit in memory."""
+    """Yield ranges of series that are read at once: as float64, not all of them need fit in memory."""
     begin = 0
     while begin < len(offsets) - 1:
         end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + ROWS, side="right")) - 1)
@@ -172,23 +186,29 @@ def whole_series(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def rows_between(values: NDArray[Any], begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
-    """Return a copy of the rows ``begin[i]:end[i]`` of values (rows, C), one part after the other."""
+    """Return a copy of the rows ``begin[i]:end[i]`` of values (rows, C), one part after the other; see `scratch`."""
     moves, counts = np.diff(begin), end - begin
+    values = np.asarray(values)  # whose parts are cut faster than those of a subclass
+    found = scratch((int(counts.sum()), values.shape[1]), values.dtype, values)
     if len(moves) and counts[0] > 0 and (moves == moves[0]).all() and (counts == counts[0]).all():  # as if one array
         (row, column), size = values.strides, (len(begin), counts[0], values.shape[1])
-        return np.array(as_strided(values[begin[0] :], size, (moves[0] * row, row, column))).reshape(-1, size[2])
-    return np.concatenate([values[b:e] for b, e in zip(begin, end, strict=True)])
+        np.copyto(found.reshape(size), as_strided(values[begin[0] :], size, (moves[0] * row, row, column)))
+        return found
+    return np.concatenate([values[b:e] for b, e in zip(begin, end, strict=True)], out=found)
 
 
 def forward_fill(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
     """Replace each NaN of `values` (rows, C) by the number before it in its own series; leading NaN stay."""
-    missing = np.isnan(values)
-    if not missing.any():
+    if not has_nan(values):
         return values
-    filled = values.copy()
-    k, at = np.nonzero(missing.T)
-    first = offsets[np.searchsorted(offsets, at, side="right") - 1]  # row of each one's series
-    begins = np.append(True, np.diff(k * (len(values) + 1) + at) > 1) | (at == first)  # of a run of missing numbers
-    before = at[begins][np.cumsum(begins) - 1] - 1
-    filled[at, k] = values[np.where(before < first, at, before), k]
+    filled = copied(values)
+    for begin, end in whole_series(offsets):
+        part = filled[offsets[begin] : offsets[end]]
+        k, at = np.nonzero(np.isnan(part).T)
+        if len(at):
+            bounds = offsets[begin : end + 1] - offsets[begin]
+            first = bounds[np.searchsorted(bounds, at, side="right") - 1]  # row of each one's series
+            begins = np.append(True, np.diff(k * (len(part) + 1) + at) > 1) | (at == first)  # of a run of NaN
+            before = at[begins][np.cumsum(begins) - 1] - 1
+            part[at, k] = part[np.where(before < first, at, before), k]
     return filled

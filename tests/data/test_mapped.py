@@ -15,7 +15,7 @@ import pytest
 from tsforecast import mapped
 from tsforecast.errors import DataError
 from tsforecast.files import OutputError
-from tsforecast.mapped import Mapped, blocks, has_nan, is_mapped, scratch
+from tsforecast.mapped import Mapped, chunks, has_nan, is_mapped, scratch
 
 NUMBERS = np.arange(60_000, dtype=np.float32).reshape(-1, 3)
 
@@ -118,11 +118,11 @@ def test_blocks_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "BLOCK", 100)
     for rows in (0, 1, 8, 9, 17):
         array = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)  # 12 bytes a row
-        parts = [array[some] for some in blocks(array)]
+        parts = [array[some] for some in chunks(array)]
         assert np.array_equal(np.concatenate([array[:0], *parts]), array)
         assert all(len(part) <= 8 for part in parts)
     wide = np.zeros((2, 500))
-    assert list(blocks(wide)) == [slice(0, 1), slice(1, 2)]
+    assert list(chunks(wide)) == [slice(0, 1), slice(1, 2)]
     wide[1, 499] = np.nan
     assert has_nan(wide)
     assert not has_nan(wide[:1])

@@ -17,7 +17,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.series import Roles, Source
 from tsforecast.data.zones import binned, from_utc, origin_of, to_utc
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, counted, likewise, raise_any
-from tsforecast.mapped import rows_between
+from tsforecast.mapped import rows_between, scratch
 
 FUTURE = Argument("future", "")
 CUTOFFS = 2_000  # of a part that was held out that are forecast from, at most
@@ -341,9 +341,14 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
     if panel.roles.calendar:
         features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.local_zone)
         ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
-    parts = [part for i in range(count) for part in (panel.series(i), ahead[i])]
     offsets = panel.offsets + horizon * np.arange(count + 1)
-    return replace(panel, values=np.concatenate(parts), offsets=offsets, roles=roles)
+    values = scratch((int(offsets[-1]), columns), np.float64, panel.values)
+    for i in range(count):
+        values[offsets[i] : offsets[i + 1] - horizon], values[offsets[i + 1] - horizon : offsets[i + 1]] = (
+            panel.series(i),
+            ahead[i],
+        )
+    return replace(panel, values=values, offsets=offsets, roles=roles)
 
 
 def _on_clock_of(source: Source, stamps: Stamps, given: Source) -> Stamps:
@@ -468,10 +473,10 @@ def held_out(
     # A whole group that validates is forecast in its second half: members need a past.
     first = np.where(seen > 0, seen, panel.first_cutoffs(horizon))
     counts = np.maximum(panel.lengths - (least or horizon) - first + 1, 0)
-    series = np.repeat(np.arange(len(panel)), counts)
-    step = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.unique(np.linspace(0, len(series) - 1, min(most, len(series))).astype(int))
-    series, cutoffs = series[chosen], (first[series] + step)[chosen]
+    ends, count = np.cumsum(counts), int(counts.sum())
+    chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+    series = np.searchsorted(ends, chosen, side="right")
+    cutoffs = first[series] + chosen - (ends - counts)[series]
     steps = cutoffs[:, None] + np.arange(horizon)  # (n, H)
     there = steps < panel.lengths[series][:, None]
     rows = panel.offsets[series][:, None] + np.where(there, steps, 0)

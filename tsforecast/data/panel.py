@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
-from tsforecast.data.calendar import Frequency, calendar_columns, calendar_features, calendar_problems
+from tsforecast.data.calendar import Frequency, calendar_columns, calendar_problems
 from tsforecast.data.columns import read_file
 from tsforecast.data.series import (
     Aggregate,
@@ -25,7 +25,7 @@ from tsforecast.data.series import (
     Series,
     Source,
 )
-from tsforecast.data.values import coded_like
+from tsforecast.data.values import calendar_values, coded_like
 from tsforecast.data.zones import to_utc
 from tsforecast.errors import DataError, Phrase, Problem, names_of, raise_any, shorten
 
@@ -339,11 +339,8 @@ class Panel(Series):
         added = calendar_columns(names)
         taken = sorted(set(added) & set(self.roles.varying))
         raise_any(f"column {name!r} exists already; rename it" for name in taken)
-        steps = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
-        stamps = self.stamps(np.repeat(np.arange(len(self)), self.lengths), steps)
-        features = calendar_features(stamps, names, self.local_zone)
         roles = replace(self.roles, future=self.roles.future + added, calendar=self.roles.calendar + tuple(names))
-        return replace(self, values=np.concatenate([self.values, features], axis=1), roles=roles)
+        return replace(self, values=calendar_values(self, names), roles=roles)
 
     @property
     def local_zone(self) -> str | None:

@@ -14,6 +14,7 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.scaling import PADDING, Scaling, ScalingRecipe
 from tsforecast.data.series import MISSING, Roles, places
+from tsforecast.mapped import chunks, copied, has_nan, scratch
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class CategoryEncoder:
         learned = []
         for at in past.roles.coded:
             texts = past.roles.categories[past.roles.varying[at]]
-            codes = past.values[~np.isnan(past.values[:, at]), at]
-            counts = np.bincount(places(codes, len(texts)) + 1, minlength=len(texts) + 1).tolist()
+            codes = (past.values[rows, at] for rows in chunks(past.values))
+            parts = [places(part[~np.isnan(part)], len(texts)) + 1 for part in codes]
+            counts = np.sum([np.bincount(part, minlength=len(texts) + 1) for part in parts], axis=0).tolist()
             rows = {text: count for text, count in zip((None, *texts), counts, strict=True) if count}
             levels = tuple(sorted(rows, key=lambda text: (text is not None, text or "")))
             learned.append((at, levels, tuple(rows[level] / sum(rows.values()) for level in levels)))
@@ -123,7 +125,7 @@ class CategoryEncoder:
         """Return values (..., C) with a number that any scaler takes in the columns of text."""
         own = [at - first for at, _, _ in self.columns if at >= first]
         if own:
-            values = values.copy()
+            values = copied(values)
             values[..., own] = PADDING
         return values
 
@@ -189,7 +191,7 @@ class Preprocessor:
         A series that was not fitted is scaled by all its rows in `panel`; see `with_series`.
         """
         scaling = self.of(panel)
-        scaled, steps = np.empty(panel.values.shape, dtype=dtype), int(panel.lengths[0])
+        scaled, steps = scratch(panel.values.shape, dtype, panel.values), int(panel.lengths[0])
         alike = steps <= BLOCK and bool((panel.lengths == steps).all())  # series need not be told apart row by row
         most = BLOCK // steps * steps if alike else BLOCK
         for begin in range(0, len(scaled), most):
@@ -200,11 +202,15 @@ class Preprocessor:
             else:
                 owner = np.searchsorted(panel.offsets, np.arange(begin, begin + len(values)), side="right") - 1
             scaled[begin : begin + most] = self.scaled(scaling, values, owner).reshape(-1, scaled.shape[1])
-        truth = scaled[:, : panel.n_targets]
-        missing = np.isnan(panel.values[:, : panel.n_targets])
-        if missing.any():
-            truth = np.where(missing, dtype(np.nan), truth)
-        return scaled if np.isfinite(scaled).all() else np.nan_to_num(scaled, copy=False), truth
+        truth, targets = scaled[:, : panel.n_targets], panel.values[:, : panel.n_targets]
+        if has_nan(targets):
+            truth = copied(truth)
+            for rows in chunks(truth):
+                truth[rows][np.isnan(targets[rows])] = np.nan
+        for rows in chunks(scaled):
+            if not np.isfinite(scaled[rows]).all():
+                np.nan_to_num(scaled[rows], copy=False)
+        return scaled, truth
 
     def of(self, data: Panel | Context) -> Scaling:
         """Return one scaling for each series or cutoff: that of training, or for a new series one fitted on `data`."""

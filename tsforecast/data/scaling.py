@@ -7,7 +7,7 @@ normalisation and anchor, are part of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsforecast.errors import ParameterError
-from tsforecast.mapped import whole_series
+from tsforecast.mapped import slices, whole_series
 
 Floats = NDArray[np.float64]
 Series = NDArray[np.int64] | int
@@ -63,10 +63,14 @@ class ScalingRecipe:
         location, scale = np.zeros((count, columns)), np.ones((count, columns))
         lowest, highest = np.zeros((count, columns)), np.zeros((count, columns))
         tools: list[Any] = []
+        blocks = [(slice(0, 1), np.array([0, len(values)]))]
         if self.per_series:
             blocks = [(slice(*block), offsets[block[0] : block[1] + 1]) for block in whole_series(offsets)]
-        else:
-            blocks = [(slice(0, 1), np.array([0, len(values)]))]
+        elif self._walks:
+            shift[:], edge[:], mean, spread, lowest[:], highest[:] = self._walked(values, offsets, targets, weights)
+            blocks, power = [], np.zeros_like(power) if self.transform else power
+            if self.scaler:
+                location[:], scale[:] = mean, spread
         for some, bounds in blocks:
             rows, parts = values[bounds[0] : bounds[-1]].astype(np.float64), bounds - bounds[0]
             weight = np.ones(len(rows))
@@ -84,7 +88,7 @@ class ScalingRecipe:
                 location[some], scale[some] = _mean_and_deviation(rows, parts, weight)
             elif isinstance(self.scaler, str):
                 low, location[some], high = _quantiles(rows, parts, _SHARES[self.scaler])
-                scale[some] = _never_zero(high - low, rows, parts)
+                scale[some] = _never_zero(high - low, _size(rows, parts))
             elif self.scaler is not None:
                 tools += [_fitted(self.scaler, rows[begin:end]) for begin, end in pairwise(parts)]
         if not self.per_series:
@@ -97,6 +101,36 @@ class ScalingRecipe:
         lowest, highest = lowest - margin, highest + margin
         lowest[:, :targets], highest[:, :targets] = -np.inf, np.inf
         return Scaling(bool(self.transform), shift, power, edge, location, scale, lowest, highest, tuple(tools))
+
+    @property
+    def _walks(self) -> bool:
+        """Whether statistics of all series together are sums and extremes, which need not have all rows at once."""
+        return self.scaler in ("standard", None) and self.transform != "box-cox"
+
+    def _walked(
+        self, values: NDArray[Any], offsets: NDArray[np.int64], targets: int, weights: NDArray[np.float64] | None
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
+        """Return offset and edge of the targets, (1, K), and location, scale, lowest and highest of all, (1, C)."""
+        offset, edge, power = np.zeros((1, targets)), np.ones((1, targets)), np.zeros((1, targets))
+
+        def walk(whole: bool) -> Iterator[tuple[Floats, Floats]]:
+            for some in slices(len(values)):
+                rows = values[some].astype(np.float64)
+                weight = np.ones(len(rows))
+                if weights is not None:
+                    owner = np.searchsorted(offsets, np.arange(some.start, some.stop), side="right") - 1
+                    weight = weights[owner].astype(np.float64)
+                    rows, weight = rows[weight > 0], weight[weight > 0]
+                if not whole:
+                    rows, weight = rows[:, :targets], np.ones(len(rows))
+                elif self.transform:
+                    rows[:, :targets] = _raise(rows[:, :targets], offset, power, edge)
+                yield rows, weight
+
+        if self.transform:
+            _, spread, low, _ = _over(lambda: walk(False), targets)
+            offset, edge = _offsets(low, spread, ~np.isnan(low))
+        return offset, edge, *_over(lambda: walk(True), values.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +304,29 @@ def _mean_and_deviation(rows: Floats, parts: NDArray[np.int64], weight: Floats) 
     total = np.where(total > 0, total, 1.0)
     mean = by_part(np.add, np.where(there, rows, 0.0) * counts, parts) / total
     squares = np.where(there, rows - mean[owner], 0.0) ** 2 * counts
-    return mean, _never_zero(np.sqrt(by_part(np.add, squares, parts) / total), rows, parts)
+    return mean, _never_zero(np.sqrt(by_part(np.add, squares, parts) / total), _size(rows, parts))
+
+
+def _over(walk: Callable[[], Iterator[tuple[Floats, Floats]]], columns: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return mean, deviation, lowest and highest numbers, (1, C) each, of a walk over blocks of rows and weights."""
+    total, sums, squares, size = np.zeros((4, 1, columns))
+    lowest, highest = np.full((2, 1, columns), np.nan)
+    for rows, weight in walk():
+        there, parts = ~np.isnan(rows), np.array([0, len(rows)])
+        counts = np.where(there, weight[:, None], 0.0)
+        total += by_part(np.add, counts, parts)
+        sums += by_part(np.add, np.where(there, rows, 0.0) * counts, parts)
+        size = np.maximum(size, _size(rows, parts))
+        if len(rows):
+            lowest, highest = np.fmin(lowest, np.fmin.reduce(rows)), np.fmax(highest, np.fmax.reduce(rows))
+    total = np.where(total > 0, total, 1.0)
+    mean = sums / total
+    for rows, weight in walk():
+        there, parts = ~np.isnan(rows), np.array([0, len(rows)])
+        squares += by_part(
+            np.add, np.where(there, rows - mean, 0.0) ** 2 * np.where(there, weight[:, None], 0.0), parts
+        )
+    return mean, _never_zero(np.sqrt(squares / total), size), lowest, highest
 
 
 def _quantiles(rows: Floats, parts: NDArray[np.int64], shares: tuple[float, ...]) -> Floats:
@@ -284,20 +340,28 @@ def _quantiles(rows: Floats, parts: NDArray[np.int64], shares: tuple[float, ...]
     return found
 
 
-def _never_zero(spread: Floats, rows: Floats, parts: NDArray[np.int64]) -> Floats:
+def _size(rows: Floats, parts: NDArray[np.int64]) -> Floats:
+    """Return the largest number of each part and column by its size, (N, C)."""
+    return by_part(np.maximum, np.abs(np.nan_to_num(rows)), parts)
+
+
+def _never_zero(spread: Floats, size: Floats) -> Floats:
     """Replace spreads that are zero, or no more than rounding, by 1."""
     # Rounding alone spreads equal numbers by some units in the last place of their size.
-    size = by_part(np.maximum, np.abs(np.nan_to_num(rows)), parts)
     return np.where(spread > np.maximum(16 * np.finfo(np.float64).eps * size, TINY), spread, 1.0)
+
+
+def _offsets(lowest: Floats, spread: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return offset and lowest shifted value, given lowest number and deviation (1 where numbers do not vary)."""
+    offset = np.where(known & (lowest <= 0), spread - lowest, 0.0)
+    return offset, np.where(known, np.maximum(1e-3 * (lowest + offset), TINY), 1.0)
 
 
 def _fit_powers(rows: Floats, parts: NDArray[np.int64], transform: str) -> tuple[Floats, Floats, Floats]:
     """Return offset, power and lowest shifted value of each part and target, (N, K) each."""
     known = by_part(np.add, ~np.isnan(rows), parts) > 0
-    lowest = by_part(np.fmin, rows, parts)
-    _, spread = _mean_and_deviation(rows, parts, np.ones(len(rows)))  # 1 where numbers do not vary
-    offset = np.where(known & (lowest <= 0), spread - lowest, 0.0)
-    edge = np.where(known, np.maximum(1e-3 * (lowest + offset), TINY), 1.0)
+    _, spread = _mean_and_deviation(rows, parts, np.ones(len(rows)))
+    offset, edge = _offsets(by_part(np.fmin, rows, parts), spread, known)
     power = np.zeros_like(offset)
     if transform == "box-cox":
         for i, k in np.argwhere(known):

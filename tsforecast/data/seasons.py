@@ -60,16 +60,19 @@ class Seasons:
     reasons: tuple[str, ...] = ()
 
 
-def resolved(panel: Panel, part: Panel) -> Panel:
-    """Return a panel with the seasons that its part has which may be learned from, and a note on them.
+def resolved(panel: Panel, part: Panel, seen: NDArray[np.int64] | None = None) -> Panel:
+    """Return a panel with the seasons of a part that may be learned from, or of its first `seen` rows, and a note.
 
     A season that was given stays alone. That of a calendar stays the first; the note says where the numbers have others
     and not that one.
     """
     if panel.season_source not in ("calendar", "auto"):
         return panel
-    columns = np.unique(np.linspace(0, len(part) * part.n_targets - 1, SERIES).astype(int))
-    found = find(part.series(at // part.n_targets)[:, at % part.n_targets].astype(np.float64) for at in columns)
+    seen = part.lengths if seen is None else seen
+    some = np.flatnonzero(seen > 0)
+    columns = np.unique(np.linspace(0, len(some) * part.n_targets - 1, SERIES).astype(int))
+    voters = zip(some[columns // part.n_targets], columns % part.n_targets, strict=True)
+    found = find(part.series(i)[: seen[i], k].astype(np.float64) for i, k in voters)
     source: SeasonSource = "found"
     if panel.season_source == "auto":
         first, reasons = found.lengths[:1] or (1,), found.reasons

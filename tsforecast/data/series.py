@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Problem, Row, closest, nearest, raise_any, shorten
-from tsforecast.mapped import forward_fill, rows_between
+from tsforecast.mapped import copied, forward_fill, rows_between
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -181,6 +181,9 @@ class Series:
             view.flags.writeable = False
         for name, value in {**arrays, "statics": statics}.items():
             object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "filled"}  # as large as the values
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -374,7 +377,7 @@ class Series:
         left["categories"] = {name: texts for name, texts in self.roles.categories.items() if name not in names}
         return replace(
             self,
-            values=np.compress([name not in names for name in self.roles.varying], self.values, axis=1),
+            values=copied(self.values, np.flatnonzero([name not in names for name in self.roles.varying])),
             statics={name: fact for name, fact in self.statics.items() if name not in names},
             roles=replace(self.roles, **left, group=None if roles.group in names else roles.group),
         )
@@ -383,7 +386,7 @@ class Series:
         """Return a panel that differs in its numbers only; `values` has the shape of ``self.values``."""
         if values.shape != self.values.shape:
             raise DataError(f"values must have shape {self.values.shape}: got {values.shape}")
-        return replace(self, values=np.array(values))
+        return replace(self, values=copied(values))
 
     def fingerprint(self, labels: NDArray[Any] | None = None) -> str:
         """Return the SHA-256 of everything that models can read, and of the labels of the series if they are given.
@@ -401,7 +404,7 @@ class Series:
         digest = hashlib.sha256(repr((self.roles, self.frequency, self.kind, season)).encode())
         arrays = {name: getattr(self, name) for name in ("values", "offsets", "starts")}
         for at in self.roles.coded:  # of texts those that occur here count, in whatever order they were first read
-            arrays["values"] = arrays["values"].copy() if at == self.roles.coded[0] else arrays["values"]
+            arrays["values"] = copied(arrays["values"]) if at == self.roles.coded[0] else arrays["values"]
             texts = self.roles.categories[self.roles.varying[at]]
             used, place = np.unique(places(self.values[:, at], len(texts)), return_inverse=True)
             held = ["" if code == MISSING else texts[code] for code in used]

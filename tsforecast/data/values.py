@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,8 +11,10 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.data.calendar import calendar_features
 from tsforecast.data.series import MISSING, Series, Source, places
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, shorten
+from tsforecast.mapped import copied, scratch, whole_series
 
 AnySeries = TypeVar("AnySeries", bound=Series)
 LOOKED_AT = 100  # first values of a column of text by which dates and numbers are found
@@ -121,13 +123,25 @@ def coded_like(panel: AnySeries, categories: Mapping[str, tuple[str, ...]], name
     if own.keys() != categories.keys():
         must = (named, f" must have text in the columns {sorted(categories)}")
         raise DataError(Problem(must, f"got text in {sorted(own)}"))
-    values, texts = panel.values.copy(), dict[str, tuple[str, ...]]()
+    values, texts = copied(panel.values), dict[str, tuple[str, ...]]()
     for at in panel.roles.coded:
         name = panel.roles.varying[at]
         texts[name] = joined(categories[name], own[name])
         table = np.array([*map(texts[name].index, own[name]), MISSING])
         values[:, at] = table[places(values[:, at], len(own[name]))]
     return replace(panel, values=values, roles=replace(panel.roles, categories=texts))
+
+
+def calendar_values(panel: AnySeries, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the values of a panel with columns of the calendar behind them; see `calendar_features`."""
+    zone, width = None if panel.source.wall_clock else panel.source.zone, panel.values.shape[1] + 2 * len(names)
+    values: NDArray[np.float64] = scratch((len(panel.values), width), np.float64, panel.values)
+    for begin, end in whole_series(panel.offsets):
+        rows = slice(panel.offsets[begin], panel.offsets[end])
+        owner = np.repeat(np.arange(begin, end), panel.lengths[begin:end])
+        stamps = panel.stamps(owner, np.arange(rows.start, rows.stop) - panel.offsets[owner])
+        np.concatenate([panel.values[rows], calendar_features(stamps, names, zone)], axis=1, out=values[rows])
+    return values
 
 
 def one_kind_of_missing(column: NDArray[Any]) -> NDArray[Any]:

@@ -11,6 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tsforecast.mapped import copied, has_nan, scratch
+
+LISTED = 2**25  # windows that are shuffled as a list; of more, those of an epoch are drawn
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -83,21 +87,22 @@ class Windows:
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
         self._values = _tensor(values, front).to(device, dtype)
         self._targets, self._ahead = truth.shape[1], ahead
-        self._chosen: Tensor | None = None  # windows of all
+        self._chosen: tuple[Tensor, Tensor] | None = None  # last window, and windows so far, of each block of those
         if within is not None:
             place = (bounds - counts - begin - window)[:, None, None] + within  # window whose first target is a row
-            self._chosen = torch.from_numpy(_between(place, bounds - counts, horizon)).to(device)
+            firsts, numbers = _between(place, bounds - counts, horizon)
+            self._chosen = torch.from_numpy(firsts).to(device), torch.from_numpy(np.cumsum(numbers)).to(device)
         if without is not None:
-            truth = truth.copy()
+            truth = copied(truth)
             for start, stop in (offsets[:-1, None, None] + without).reshape(-1, 2).tolist():
                 truth[start:stop] = np.nan
         facts = np.zeros((len(lengths), 0)) if static is None else static
         self._static = _tensor(facts).to(device, dtype)
-        self._gaps = bool(np.isnan(truth).any())
+        self._gaps = has_nan(truth)
         self._truth = _tensor(truth, front).to(device, dtype) if self._gaps else self._values
 
     def __len__(self) -> int:
-        return int(self.counts.sum()) if self._chosen is None else len(self._chosen)
+        return int(self.counts.sum() if self._chosen is None else self._chosen[1][-1])
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch: windows in a new order, each at most once."""
@@ -124,7 +129,11 @@ class Windows:
 
     def _place(self, index: Tensor) -> Tensor:
         """Return the places of windows among those of all rows."""
-        return index if self._chosen is None else self._chosen.index_select(0, index)
+        if self._chosen is None:
+            return index
+        ends, numbers = self._chosen
+        block = torch.searchsorted(numbers, index, right=True)
+        return index - numbers.index_select(0, block) + ends.index_select(0, block)
 
     @staticmethod
     def _gather(values: Tensor, start: Tensor, length: int) -> Tensor:
@@ -139,23 +148,43 @@ def constant(numbers: tuple[Any, ...], device: torch.device, dtype: torch.dtype 
         return torch.tensor(numbers, dtype=dtype).to(device)
 
 
-def _between(blocks: NDArray[np.int64], least: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
-    """Return the windows whose targets lie in blocks (N, B, 2) of each series, from its first window on, (N,)."""
-    found = [
-        np.arange(max(start, low), stop - horizon + 1)
-        for low, own in zip(least.tolist(), blocks.tolist(), strict=True)
-        for start, stop in sorted(own)
-    ]
-    return np.concatenate(found)
+def _between(
+    blocks: NDArray[np.int64], least: NDArray[np.int64], horizon: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the windows whose targets lie in blocks (N, B, 2) of each series, from its first window on.
+
+    They are the ends and the numbers of runs of windows, (N * B,) each, in the order of the windows.
+    """
+    own = np.take_along_axis(blocks, np.lexsort((blocks[..., 1], blocks[..., 0]))[..., None], axis=1)
+    first, end = np.maximum(own[..., 0], least[:, None]), own[..., 1] - horizon + 1
+    return np.maximum(end, first).ravel(), np.maximum(end - first, 0).ravel()
 
 
 def _tensor(rows: NDArray[Any], front: int = 0) -> Tensor:
     """Return rows as a contiguous tensor, behind so many rows of zeros; a view where there are none."""
-    rows = np.pad(rows, [(front, 0), (0, 0)]) if front else np.ascontiguousarray(rows)
-    return torch.from_numpy(rows)
+    if front:
+        padded = scratch((front + len(rows), *rows.shape[1:]), rows.dtype, rows)
+        padded[:front], padded[front:] = 0, rows
+        rows = padded
+    return torch.from_numpy(np.ascontiguousarray(rows))
 
 
 def shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:
     """Return at most `steps` batches of the numbers up to `count`, in a random order."""
-    order = torch.randperm(count, dtype=torch.int32)  # int32: half the memory for millions of windows
-    return [part.long() for part in torch.split(order[: steps * batch_size], batch_size)]
+    wanted = min(count, steps * batch_size)
+    if count <= LISTED or 4 * wanted > count:
+        kind = torch.int32 if count < 2**31 else torch.int64  # int32: half the memory for millions of windows
+        order = torch.randperm(count, dtype=kind)[:wanted]
+    else:
+        order = _distinct(count, wanted)
+    return [part.long() for part in torch.split(order, batch_size)]
+
+
+def _distinct(count: int, wanted: int) -> Tensor:
+    """Draw numbers below `count` until so many differ: those of a shuffled list of all, without the list."""
+    drawn = torch.empty(0, dtype=torch.int64)
+    while len(drawn) < wanted:
+        drawn = torch.cat([drawn, torch.randint(count, (wanted,))])
+        _, first = np.unique(drawn.numpy(), return_index=True)
+        drawn = drawn[torch.from_numpy(np.sort(first))]
+    return drawn[:wanted]

@@ -13,6 +13,7 @@ from tsforecast.data.context import CUTOFFS, Context, held_out, with_observation
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.base import LEVELS, Floats, Grid
 from tsforecast.errors import DataError
+from tsforecast.mapped import chunks
 
 ENOUGH = 40  # residuals of a step; where it has fewer, those of its neighbours count as well
 FEWEST = 4  # independent residuals that show a spread; steps with fewer take it from theory
@@ -109,7 +110,9 @@ class HistoryResiduals(Residuals):
 
 def lowest_of(panel: Panel) -> Floats:
     """Return 0 for each target of which no number is negative, such as sales; minus infinity for the others, (K,)."""
-    least = np.fmin.reduce(panel.values[:, : panel.n_targets], axis=0, initial=np.inf)
+    targets, least = panel.values[:, : panel.n_targets], np.full(panel.n_targets, np.inf)
+    for rows in chunks(targets):
+        least = np.fmin(least, np.fmin.reduce(targets[rows], axis=0))
     return np.where(least >= 0, 0.0, -np.inf)
 
 

@@ -23,6 +23,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.base import Estimator, keyword_settings, optional, setting, unknown_settings
 from tsforecast.estimators.quotes import Quote, quote_of, trial
+from tsforecast.mapped import chunks
 from tsforecast.networks.encoders import use_kernels, uses_kernels
 from tsforecast.networks.kernels import choice
 from tsforecast.networks.layers import Architecture, TrainableNetwork, with_weights
@@ -352,12 +353,15 @@ class NetworkEstimator(Estimator):
         if folder is None and every != 1:
             problems.append(f"checkpoint_every={every!r} must have a folder to write to: give checkpoint='folder'")
         raise_any(problems, ParameterError)
-        rows = panel.values.astype(np.float64).tobytes() + panel.offsets.tobytes()
+        digest = hashlib.sha256()
+        for some in chunks(panel.values):
+            digest.update(panel.values[some].astype(np.float64).tobytes())
+        digest.update(panel.offsets.tobytes())
         settings = {"cell": self.cell} | self.get_params()
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
         kept = {name: repr(value) for name, value in plain.items() if name not in ("verbose", "device")}
         kept |= {name: str(value) for name, value in same.items()}
-        kept["data"] = f"{len(panel)} series of {len(panel.values)} rows ({hashlib.sha256(rows).hexdigest()[:12]})"
+        kept["data"] = f"{len(panel)} series of {len(panel.values)} rows ({digest.hexdigest()[:12]})"
         places = [None if place is None else Path(place) for place in (folder, resume_from)]
         checkpoints = Checkpoints(places[0], number, minutes, places[1], kept)
         checkpoints.begin()

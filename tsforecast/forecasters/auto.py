@@ -16,6 +16,7 @@ from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.scaling import by_part
 from tsforecast.errors import DataError, Parameter, Part, Problem
 from tsforecast.forecasters.anchors import BLEND, DAYS, Anchor, anchor_lags, observed_mean
+from tsforecast.mapped import chunks, whole_series
 
 Rows = Callable[[int], NDArray[np.int64]]  # from a horizon to how many first rows of each series train, (N,)
 ORIGINS = 4  # blocks that validate where they are spread automatically, at most
@@ -232,7 +233,11 @@ def transform(past: Panel, given: str | None) -> str | None:
     if isinstance(past, SupervisedPanel):
         past = replace(past, offsets=past.offsets[[0, -1]], ids=past.ids[:1])  # as one series
     targets = past.values[: past.offsets[-1], : past.n_targets]
-    lowest, highest = (by_part(reduction, targets, past.offsets) for reduction in (np.fmin, np.fmax))
+    lowest, highest = np.zeros((2, len(past), past.n_targets))
+    for begin, end in whole_series(past.offsets):
+        rows, parts = targets[past.offsets[begin] : past.offsets[end]], past.offsets[begin : end + 1]
+        lowest[begin:end] = by_part(np.fmin, rows, parts - parts[0])
+        highest[begin:end] = by_part(np.fmax, rows, parts - parts[0])
     for i, k in np.argwhere(lowest <= NEAR_ZERO * highest):  # only here can the median decide
         numbers = past.series(i)[:, k]
         numbers = numbers[~np.isnan(numbers)]
@@ -311,8 +316,11 @@ def _anchor_of_windows(past: SupervisedPanel, horizon: int) -> str:
 
 def zero_share(past: Panel) -> float:
     """Return the share of zeros among the numbers of the targets."""
-    targets = past.values[: past.offsets[-1], : past.n_targets]
-    return float(np.count_nonzero(targets == 0) / max(np.count_nonzero(~np.isnan(targets)), 1))  # type: ignore[operator]
+    targets, zeros, numbers = past.values[: past.offsets[-1], : past.n_targets], 0, 0
+    for rows in chunks(targets):
+        zeros += int(np.count_nonzero(targets[rows] == 0))
+        numbers += int(np.count_nonzero(~np.isnan(targets[rows])))
+    return zeros / max(numbers, 1)
 
 
 def _anchors(seasons: Sequence[int]) -> list[str | list[int]]:

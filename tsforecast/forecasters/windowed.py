@@ -18,6 +18,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import CategoryEncoder, Preprocessor, StaticEncoder
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.scaling import ARRAYS, Scaling, ScalingRecipe
+from tsforecast.data.seasons import resolved
 from tsforecast.data.series import MISSING, places
 from tsforecast.errors import ParameterError, Problem, raise_any, shorten
 from tsforecast.estimators.base import keyword_settings, setting
@@ -102,9 +103,10 @@ class WindowedForecaster(Forecaster):
         """Return how many steps, or wholes, validate, and how many first rows of each series train, at a horizon."""
         return 0, panel.lengths
 
-    def _training_part(self, panel: Panel) -> Panel:
-        """Return the rows that train; see `Forecaster._training_part`."""
-        return panel.until(self._training_rows(panel)[1])
+    def _with_seasons(self, panel: Panel) -> Panel:
+        """Return a panel with the seasons of the rows that train; few of these are read, and none is copied."""
+        given = panel.season_source not in ("calendar", "auto")
+        return panel if given else resolved(panel, panel, self._training_rows(panel)[1])
 
     def _split(self, panel: Panel) -> tuple[NDArray[np.int64], Panel]:
         """Resolve settings that leave a choice; return how many first rows of each series train, (N,), and these."""

@@ -21,6 +21,7 @@ from tsforecast.distributions.base import Floats
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from tsforecast.distributions.families import GRID, Family, Laplace, Normal, OfTorch, Quantiles, StudentT
 from tsforecast.errors import Argument, DataError, ParameterError, Problem, reason
+from tsforecast.mapped import chunks
 
 SMALL = 1e-8
 LOGNORMAL = "lognormal"
@@ -385,19 +386,23 @@ def require_numbers(given: str | Loss, panel: Panel) -> None:
     family, name = (LOSSES[given] if isinstance(given, str) else given).family, given
     if given != LOGNORMAL and not (family is not None and family.counts):
         return
-    targets = panel.values[: panel.offsets[-1], : panel.n_targets].astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        wrong = targets <= 0 if given == LOGNORMAL else (targets < 0) | (targets != np.round(targets))
-    wrong &= ~np.isnan(targets)
-    if wrong.any():
-        row, k = np.argwhere(wrong)[0]
+    every, count, numbers, found = panel.values[: panel.offsets[-1], : panel.n_targets], 0, 0, list[Any]()
+    for rows in chunks(every):
+        targets = every[rows].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            wrong = targets <= 0 if given == LOGNORMAL else (targets < 0) | (targets != np.round(targets))
+        wrong &= ~np.isnan(targets)
+        count, numbers = count + int(wrong.sum()), numbers + int((~np.isnan(targets)).sum())
+        if count and not found:
+            found = (np.argwhere(wrong)[0] + (rows.start, 0)).tolist()
+    if found:
+        row, k = found
         series = panel.ids[np.searchsorted(panel.offsets, row, side="right") - 1]
         kind = "positive numbers" if given == LOGNORMAL else "counts, whole numbers from 0 on"
         raise DataError(
             Problem(
                 f"{panel.roles.target[k]!r} must be {kind}, for loss {name!r}",
-                f"{wrong.sum()} of {(~np.isnan(targets)).sum()} are not, the first is {targets[row, k]:g} in series "
-                f"{str(series)!r}",
+                f"{count} of {numbers} are not, the first is {every[row, k]:g} in series {str(series)!r}",
                 (Argument("loss", "normal", "use"), ", or ", Argument("loss", "quantile")),
                 series=series,
             )
