@@ -69,7 +69,9 @@ def test_a_series_that_cannot_be_fitted_is_named() -> None:
 
 
 def test_parameters_are_those_of_a_forecaster() -> None:
-    with pytest.raises(ParameterError, match=r"forecaster must be a forecaster, such as ReductionForecaster\(\): got 3"):
+    with pytest.raises(
+        ParameterError, match=r"forecaster must be a forecaster, such as ReductionForecaster\(\): got 3"
+    ):
         LocalForecaster(3).fit(wave())  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="gru of each series: units must be"):
         LocalForecaster(small("gru").set_params(units=0)).fit(wave())
