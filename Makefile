@@ -7,7 +7,7 @@ PRETRAINED := .venv-pretrained
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test thorough slow mutants adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -56,6 +56,9 @@ slow: $(VENV)/installed-test  ## Run the longer checks
 
 mutants: $(VENV)/installed-test  ## Read 2,000 damaged files: each is read, or refused with one message, in some three minutes
 	$(BIN)/python -m pytest -m slow tests/test_cli_mutants.py
+
+cluster: $(VENV)/installed-test  ## Kill workers, nodes and drivers of boards at random moments, in some ten minutes
+	$(BIN)/python -m pytest -m cluster
 
 $(ADAPTERS)/installed: pyproject.toml tests/adapters/requirements.txt
 	test -x $(ADAPTERS)/bin/python || $(PYTHON) -m venv $(ADAPTERS)
