@@ -206,6 +206,26 @@ def test_a_node_that_dies_costs_its_tasks_alone_and_one_that_joins_gets_some(clu
     assert len(begun) <= 25  # the node had one core
 
 
+def idle(cluster: Any) -> bool:
+    """Return whether the nodes have nothing to do, or soon."""
+    import ray
+
+    until = time.monotonic() + 10
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_tasks_whose_outcomes_nobody_takes_are_ended(cluster: Any) -> None:
+    with compute("ray", address=cluster.address):
+        ended = run_tasks(lambda seconds, shared: time.sleep(seconds), {0: 0.1, 1: 60.0, 2: 60.0}, None)
+        assert next(ended)[0] == 0
+        ended.close()
+        assert idle(cluster)
+
+
 SCRIPT = """
 import os, sys, time
 from tests.helpers.forecasters import wave
@@ -266,12 +286,7 @@ def test_ctrl_c_ends_a_board_at_once_and_keeps_what_was_done(
     assert process.returncode != 0
     if executor == "ray":  # nothing runs on
         with executors.connected(nodes.address):
-            import ray
-
-            until = time.monotonic() + 10
-            while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            assert idle(nodes)
 
 
 def test_contexts_are_nested_and_threads_have_their_own() -> None:
