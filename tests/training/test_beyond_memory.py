@@ -1,0 +1,218 @@
+"""Panels in files: fits and forecasts are those of the same numbers in memory, and need far less of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tsforecast import (
+    Conv1DForecaster,
+    DriftForecaster,
+    ETSForecaster,
+    GRUForecaster,
+    LSTMForecaster,
+    MeanForecaster,
+    NaiveForecaster,
+    Panel,
+    ReductionForecaster,
+    RNNForecaster,
+    SeasonalNaiveForecaster,
+    WindowAverageForecaster,
+    backtest,
+    leaderboard,
+)
+from tsforecast import mapped as module
+from tsforecast.data import preprocessing
+from tsforecast.forecasters import anchors
+from tsforecast.mapped import Mapped, is_mapped
+
+SMALL = {"horizon": 3, "units": 4, "max_epochs": 2, "steps_per_epoch": 4, "random_state": 0}
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Panel], Panel]:
+    """Return what writes a panel into a file, and lets few bytes count as many."""
+
+    monkeypatch.setattr(module, "ROWS", 200)  # of both
+
+    def write(panel: Panel) -> Panel:
+        assert panel.values.dtype == np.float32
+        panel.values.tofile(tmp_path / "values")
+        monkeypatch.setattr(module, "LARGE", 1_000)
+        monkeypatch.setattr(module, "BLOCK", 2_000)
+        monkeypatch.setenv("TSFORECAST_SCRATCH", str(tmp_path))
+        found = replace(panel, values=Mapped(tmp_path / "values", np.float32, panel.values.shape))
+        preprocessing._latest.clear()  # what was learned from equal numbers
+        anchors._latest.clear()
+        assert is_mapped(found.filled)
+        assert is_mapped(found.until(found.lengths - 1).values)
+        return found
+
+    return write
+
+
+def panel_of(kind: str) -> Panel:
+    """Return a panel of float32 numbers with what its name has; NaN in some, ragged in some."""
+    random, frames = np.random.default_rng(0), []
+    for i in range(12):
+        steps = 90 - (3 * i if "ragged" in kind else 0)
+        days = pd.date_range(end="2024-03-31", periods=steps, freq="D")
+        price, open_ = random.normal(size=steps), random.integers(0, 2, steps)
+        y = 20 + np.sin(np.arange(steps) * 2 * np.pi / 7) * (1 + i) / 4 + price + random.normal(0, 0.3, steps)
+        if "negative" in kind:
+            y -= 20
+        if "NaN" in kind:
+            y[random.random(steps) < 0.05] = np.nan
+        text = random.choice(["rain", "sun", "snow"], steps)
+        frame = pd.DataFrame({"shop": f"s{i}", "day": days, "y": y, "price": price, "open": open_, "sky": text})
+        frames.append(frame.assign(size=i, region=f"r{i % 5}"))
+    roles: dict[str, Any] = {"id": "shop", "time": "day", "target": "y"}
+    if "NaN" in kind:
+        roles |= {"nan_policy": "mask"}
+    if "covariates" in kind:
+        roles |= {"past": ["price", "sky"], "future": "open", "static": "size"}
+    if "groups" in kind:
+        roles |= {"group": "region"}
+    found = Panel.from_frame(pd.concat(frames), **roles)
+    if "calendar" in kind:
+        found = found.with_calendar("weekday")
+    return replace(found, values=found.values.astype(np.float32))
+
+
+def next_days(panel: Panel, horizon: int) -> pd.DataFrame | None:
+    if not panel.roles.given.future:
+        return None
+    days = pd.date_range("2024-04-01", periods=horizon, freq="D")
+    return pd.concat([pd.DataFrame({"shop": name, "day": days, "open": 1}) for name in panel.ids])
+
+
+def same_numbers(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor | np.ndarray):
+        return bool(np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True))
+    return bool(one.equals(other))
+
+
+NETWORKS = [
+    ("plain", GRUForecaster, {}),
+    ("ragged NaN", GRUForecaster, {"per_series": False}),
+    ("negative ragged NaN", RNNForecaster, {"validation_origins": "auto"}),
+    ("covariates NaN", LSTMForecaster, {"loss": "normal", "refit": True}),
+    ("groups ragged", Conv1DForecaster, {}),
+    ("groups covariates", GRUForecaster, {"scaler": "robust"}),
+    ("calendar ragged", GRUForecaster, {"kernels": "off"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "model", "settings"), NETWORKS)
+def test_a_network_on_a_panel_in_a_file_is_that_of_the_numbers_in_memory(
+    kind: str, model: Any, settings: dict[str, Any], on_disk: Callable[[Panel], Panel]
+) -> None:
+    panel = panel_of(kind)
+    future = next_days(panel, 3)
+    kept = model(**SMALL, **settings).fit(panel)
+    points, quantiles = kept.predict(future=future), kept.predict(future=future, interval=0.8)
+    tuned = kept.fine_tune(panel, max_epochs=1) if kind == "plain" else kept
+    filed = on_disk(panel)
+    mine = model(**SMALL, **settings).fit(filed)
+    assert is_mapped(mine.panel_.values)
+    assert {**mine.resolved_} == {**kept.resolved_}
+    again = mine.fine_tune(filed, max_epochs=1) if kind == "plain" else mine
+    for name, weight in kept.network_.state_dict().items():
+        assert same_numbers(weight, mine.network_.state_dict()[name]), name
+    for name, weight in tuned.network_.state_dict().items():
+        assert same_numbers(weight, again.network_.state_dict()[name]), name
+    assert same_numbers(points, mine.predict(future=future))
+    assert same_numbers(quantiles, mine.predict(future=future, interval=0.8))
+    assert kept.fitted_on_ == mine.fitted_on_
+
+
+@pytest.mark.parametrize("kind", ["ragged NaN", "negative"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ReductionForecaster(horizon=3),
+        NaiveForecaster(3),
+        SeasonalNaiveForecaster(3),
+        DriftForecaster(3),
+        MeanForecaster(3),
+        WindowAverageForecaster(3),
+        ETSForecaster(horizon=3),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_other_forecasters_are_those_of_the_numbers_in_memory(
+    kind: str, model: Any, on_disk: Callable[[Panel], Panel]
+) -> None:
+    panel = panel_of(kind)
+    kept = model.fit(panel).predict(interval=0.8)
+    assert same_numbers(kept, model.fit(on_disk(panel)).predict(interval=0.8))
+
+
+def test_comparisons_on_a_panel_in_a_file_are_those_of_the_numbers_in_memory(
+    on_disk: Callable[[Panel], Panel],
+) -> None:
+    panel = panel_of("ragged NaN")
+    models = [GRUForecaster(**SMALL), SeasonalNaiveForecaster(3)]
+    kept, forecasts = compared(models, panel)
+    board, others = compared(models, on_disk(panel))
+    timed = [name for name in kept.rows if "seconds" in name or "time" in name]
+    assert board.rows.drop(columns=timed).equals(kept.rows.drop(columns=timed))
+    assert forecasts.equals(others)
+
+
+def compared(models: Any, panel: Panel) -> tuple[Any, pd.DataFrame]:
+    board = leaderboard(models, panel, horizon=3, origins=2)
+    scores = backtest(models[0], panel, horizon=3, origins=2, refit=True)
+    return board, scores.drop(columns=[name for name in scores if "seconds" in name])
+
+
+FIT_WITH_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from tsforecast import GRUForecaster, Panel
+from tsforecast.data import windows
+from tsforecast.mapped import Mapped
+
+windows.LISTED = 2**20  # more are drawn without a list of all
+path, series, steps, gaps, most = Path(sys.argv[1]), 40_000, 1_000, sys.argv[2] == "gaps", int(sys.argv[3])
+day = 20 + np.sin(np.arange(steps) * 2 * np.pi / 24) + np.random.default_rng(0).normal(0, 0.3, (100, steps))
+lengths = np.full(series, steps)
+if gaps:
+    day[:, 500] = np.nan
+    lengths[::100] = 90
+with path.open("wb") as file:
+    for _ in range(series // 100):
+        rows = day.astype(np.float32)
+        file.write(np.concatenate([rows[0, :90], rows[1:].ravel()]).tobytes() if gaps else rows.tobytes())
+offsets = np.append(0, np.cumsum(lengths))
+values = Mapped(path, np.float32, (int(offsets[-1]), 1))
+few = Panel.from_array(np.arange(9_000.0).reshape(30, 300, 1), season_length=24)
+panel = few.untimed(values, offsets, np.arange(series), few.roles, few.source)
+model = GRUForecaster(horizon=12, max_epochs=1, steps_per_epoch=50, random_state=0)
+model.fit(few).predict()  # what is loaded once
+held = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (held + (most << 20),) * 2)
+print(model.fit(panel).predict().shape, values.nbytes >> 20)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are those of Linux")
+@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.thorough), "gaps"])
+def test_a_fit_needs_far_less_memory_than_its_panel(kind: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", FIT_WITH_LITTLE_MEMORY, str(tmp_path / "values"), kind, "100"]
+    environment = os.environ | {"TSFORECAST_SCRATCH": str(tmp_path / "scratch"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert done.stdout.split("\n")[0].startswith("(40000, 12, 1) 15")  # megabytes of numbers
