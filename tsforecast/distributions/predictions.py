@@ -47,6 +47,19 @@ def asked_levels(quantiles: Sequence[float] | Floats, interval: float | Sequence
     return levels
 
 
+def warn_unless_finite(forecasts: Floats, stacklevel: int = 3) -> Floats:
+    """Return forecasts as they are, and warn where they are none."""
+    wrong = int((~np.isfinite(forecasts)).sum())
+    if wrong:
+        warnings.warn(
+            f"{wrong} of {forecasts.size} forecasts are no finite numbers: look at a loss or regressor of your own, "
+            "and for extreme values in the data",
+            DataWarning,
+            stacklevel=stacklevel,
+        )
+    return forecasts
+
+
 def warn_where_still(panel: Panel, found: Floats) -> None:
     """Warn of series that never moved, whose quantiles (N, H, K, Q) are all equal: they show no error."""
     if found.shape[-1] < 2:
@@ -59,7 +72,7 @@ def warn_where_still(panel: Panel, found: Floats) -> None:
             f"{len(still)} of {len(panel)} series never moved, so that {whose} quantiles are "
             f"all equal and show nothing of a first move: {names}",
             DataWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -18,7 +19,8 @@ from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel, ended_note, silent_note
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.seasons import resolved
-from tsforecast.distributions.predictions import asked_levels, warn_where_still, with_levels
+from tsforecast.distributions.parquet import write_forecasts
+from tsforecast.distributions.predictions import asked_levels, warn_unless_finite, warn_where_still, with_levels
 from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
@@ -169,6 +171,7 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         quantiles: Sequence[float] = (),
         interval: float | Sequence[float] | None = None,
         tidy: bool = False,
+        to: str | Path | None = None,
     ) -> Any:
         """Forecast the steps that follow each series.
 
@@ -193,30 +196,43 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
             Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned beside it.
         tidy : bool
             Return a row for each quantile, with its level in a column, in place of a column for each.
+        to : path, optional
+            Folder to write the forecasts to, in place of returning them: a Parquet file for each range of series, with
+            the columns of the frame; of arrays and wide frames with a row for each series and step. Files run as tasks
+            of `tsforecast.compute`. The same call goes on where an earlier one ended; a folder with
+            forecasts of another model, other data or options is an OutputError.
 
         Returns
         -------
         frame, Series, array, list of arrays
             In the form of the data, H steps for each series; of windows in the form of `y`. With quantiles or intervals
             a frame has columns such as ``y_q0.1``, or ``y_lo80`` and ``y_hi80``, behind that of each target; a Series
-            becomes a frame; an array has a last axis more, of the point, the quantiles and the ends.
+            becomes a frame; an array has a last axis more, of the point, the quantiles and the ends. With `to` a path.
 
         Raises
         ------
-        NotFittedError, ParameterError
+        NotFittedError, ParameterError, OutputError
         DataError
             When the context or `future` cannot be used, or a target has no number to continue from.
         """
         self.check_fitted()
         levels = asked_levels(quantiles, interval)
         if isinstance(self.panel_, SupervisedPanel):
+            if to is not None:
+                raise ParameterError("forecasts of supervised windows must be returned: leave `to` out, or fit series")
             return self._predict_rows(self.panel_, context, future, horizon, levels, tidy)
         panel, past, steps = self._continued(context, future, horizon, ended)
+        if to is not None:
+            return write_forecasts(to, self, panel, steps, future, levels, tidy)
+        return self.native_forecasts(panel, past, steps, levels, tidy)
+
+    def native_forecasts(self, panel: Panel, past: Context, steps: int, levels: Mapping[str, float], tidy: bool) -> Any:
+        """Return what `predict` does, after `past`, which ends with all series of a panel."""
         if not levels:
-            return panel.to_native(_warn_unless_finite(self.forecast_on_the_wall(past, steps)))
+            return panel.to_native(warn_unless_finite(self.forecast_on_the_wall(past, steps), 4))
         distribution = self.distribution_on_the_wall(past, steps)
         points = distribution.points  # of a network, in the same pass
-        points = _warn_unless_finite(self.forecast_on_the_wall(past, steps) if points is None else points)
+        points = warn_unless_finite(self.forecast_on_the_wall(past, steps) if points is None else points, 4)
         found = distribution.quantiles(sorted(levels.values()))
         warn_where_still(panel, found)
         return with_levels(panel, points, found, levels, tidy)
@@ -385,7 +401,7 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
             )
         panel = fitted.contexts(self._read_array(X, reset=False))
         past = Context.at_end(panel)
-        points = _warn_unless_finite(self.forecast(past, self.horizon_))
+        points = warn_unless_finite(self.forecast(past, self.horizon_))
         if not levels:
             return panel.to_native(points)
         found = self.distribution(past, self.horizon_).quantiles(sorted(levels.values()))
@@ -476,16 +492,3 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
     def _problems(self) -> list[str]:
         """Return one sentence for each parameter that cannot work."""
         return whole("horizon", self.horizon, 1) + super()._problems()
-
-
-def _warn_unless_finite(forecasts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return forecasts as they are, and warn where they are none."""
-    wrong = int((~np.isfinite(forecasts)).sum())
-    if wrong:
-        warnings.warn(
-            f"{wrong} of {forecasts.size} forecasts are no finite numbers: look at a loss or regressor of your own, "
-            "and for extreme values in the data",
-            DataWarning,
-            stacklevel=3,
-        )
-    return forecasts
