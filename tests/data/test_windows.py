@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tsforecast.data import windows
 from tsforecast.data.windows import Windows
 
 
@@ -104,3 +105,30 @@ def test_windows_within_blocks_and_without_them_share_no_target() -> None:
     every = Windows(values, values, offsets, window, horizon)
     assert learned | hidden >= set(every.batch(torch.arange(len(every))).future.flatten().tolist())
     assert not np.isnan(values).any()
+
+
+def test_of_very_many_windows_those_of_an_epoch_are_drawn_without_a_list_of_all() -> None:
+    torch.manual_seed(0)
+    many = windows.LISTED + 1
+    drawn = torch.cat(windows.shuffled(many, 64, 2_000))
+    assert len(drawn) == len(drawn.unique()) == 128_000
+    assert [len(part) for part in windows.shuffled(many, 64, 3)] == [64, 64, 64]
+    # Where all numbers are alike, neither place nor size of what is drawn shows any order.
+    counts = np.histogram(drawn.numpy(), bins=50, range=(0, many))[0]
+    assert ((counts - 2_560) ** 2 / 2_560).sum() < 85.4  # chi-squared of 49 degrees of freedom, one of a thousand
+    assert abs(np.corrcoef(np.arange(len(drawn)), drawn.numpy())[0, 1]) < 0.01
+
+
+def test_numbers_that_come_again_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "LISTED", 10)
+    torch.manual_seed(0)
+    first = np.zeros(40)
+    for _ in range(2_000):
+        drawn = torch.cat(windows.shuffled(40, 5, 2)).tolist()
+        assert len({*drawn}) == 10
+        first[drawn[-1]] += 1
+    assert ((first - 50) ** 2 / 50).sum() < 72.1  # of 39 degrees of freedom: the last one drawn is any, as the first
+    torch.manual_seed(0)
+    listed = torch.randperm(40, dtype=torch.int32)
+    torch.manual_seed(0)
+    assert torch.cat(windows.shuffled(40, 5, 3)).tolist() == listed[:15].tolist()  # a large share of all is listed
