@@ -18,7 +18,7 @@ from tests.helpers.forecasters import small, wave
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.files import sha256
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.training import loop
+from tsforecast.training import checkpoint, loop
 from tsforecast.training.checkpoint import parse_every
 
 
@@ -98,12 +98,12 @@ def test_a_process_that_is_killed_goes_on_from_its_checkpoint(tmp_path: Path) ->
     code = f"""
 from tests.helpers.forecasters import wave
 from tests.training.test_checkpoint import model
-import tsforecast.training.loop as loop
-keep = loop.Checkpoints.keep
+import tsforecast.training.checkpoint as checkpoint
+keep = checkpoint.Checkpoints.keep
 def slow(self, training, done):
     keep(self, training, done)
     print(training.history[-1].number, flush=True)
-loop.Checkpoints.keep = slow
+checkpoint.Checkpoints.keep = slow
 model(max_epochs=500).fit(wave(), checkpoint={str(tmp_path / "kept")!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -121,15 +121,15 @@ model(max_epochs=500).fit(wave(), checkpoint={str(tmp_path / "kept")!r})
 
 def test_checkpoints_come_every_so_many_epochs_or_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []
-    original = loop.Checkpoints.keep
+    original = checkpoint.Checkpoints.keep
 
-    def spy(self: loop.Checkpoints, training: object, done: bool) -> None:
+    def spy(self: checkpoint.Checkpoints, training: object, done: bool) -> None:
         place = tmp_path / "kept" / "train" / "checkpoint.json"
         original(self, training, done)
         last = len(json.loads(place.read_text())["history"]) - 1 if place.exists() else None
         kept.append(last)
 
-    monkeypatch.setattr(loop.Checkpoints, "keep", spy)
+    monkeypatch.setattr(checkpoint.Checkpoints, "keep", spy)
     model().fit(wave(), checkpoint=tmp_path / "kept", checkpoint_every=4)
     assert kept == [None, None, None, 4, 4, 6]  # and always the last
     kept.clear()

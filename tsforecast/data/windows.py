@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -88,6 +89,7 @@ class Windows:
         self._values = _tensor(values, front).to(device, dtype)
         self._targets, self._ahead = truth.shape[1], ahead
         self._chosen: tuple[Tensor, Tensor] | None = None  # last window, and windows so far, of each block of those
+        self._own: tuple[int, int] | None = None  # numbers of those whose rows are here; None: all
         if within is not None:
             place = (bounds - counts - begin - window)[:, None, None] + within  # window whose first target is a row
             firsts, numbers = _between(place, bounds - counts, horizon)
@@ -103,6 +105,27 @@ class Windows:
 
     def __len__(self) -> int:
         return int(self.counts.sum() if self._chosen is None else self._chosen[1][-1])
+
+    def part(self, first: int, last: int) -> Windows:
+        """Return these windows with the rows of those with the numbers ``first:last`` alone, in memory of their own.
+
+        All keep their numbers, and `own` selects those that can be gathered.
+        """
+        part = copy.copy(self)
+        part._own, rows = (first, last), slice(0, 0)
+        if first < last:
+            ends = torch.tensor([first, last - 1], device=self.device)
+            begin, end = (self._place(ends) + self._shift[self.series_index(ends)]).tolist()
+            rows = slice(begin, end + self.window + self.horizon)
+        part._values = self._values[rows].clone()
+        part._truth = self._truth[rows].clone() if self._gaps else part._values
+        part._shift = self._shift - rows.start
+        return part
+
+    def own(self, index: Tensor) -> Tensor:
+        """Return those of the windows `index`, on the host, whose rows a part has."""
+        first, last = self._own or (0, len(self))
+        return index[(index >= first) & (index < last)]
 
     def shuffled(self, batch_size: int, steps: int) -> list[Tensor]:
         """Return the batches of one epoch: windows in a new order, each at most once."""

@@ -33,6 +33,7 @@ from tsforecast.training.checkpoint import Checkpoints, parse_every
 from tsforecast.training.history import Epoch, OnEpoch, best_epoch, show_epochs
 from tsforecast.training.loop import TrainingConfig, covers, finished, steps_of, train
 from tsforecast.training.runtime import few_threads, seeded, torch_device
+from tsforecast.workers import Workers
 
 PATIENCE, PATIENCE_SHARE = 8, 0.4  # epochs of "auto": so many at least, and the share of all
 
@@ -219,6 +220,7 @@ class NetworkEstimator(Estimator):
         checkpoints: Checkpoints | None = None,
         on_epoch: OnEpoch | None = None,
         phase: Literal["train", "refit", "tune"] = "train",
+        workers: Workers | None = None,
     ) -> None:
         """Train the network that `network` returns, with seeded random numbers; keep history and best epoch.
 
@@ -228,7 +230,7 @@ class NetworkEstimator(Estimator):
         before = uses_kernels(self.network_) if phase != "train" else None
         with few_threads(self.units), seeded(self.random_state):
             self.network_ = network().to(device)
-            kernels = self._reads_by_kernels(data, config, device, before)
+            kernels = self._reads_by_kernels(data, config, device, before, workers)
             use_kernels(self.network_, kernels)
             progress = show_epochs(self.verbose, config.epochs, type(self).__name__, on_epoch)
             place = checkpoints.phase(phase) if checkpoints and phase != "tune" else None
@@ -236,7 +238,7 @@ class NetworkEstimator(Estimator):
             self.resolved_ |= {"max_epochs": config.max_epochs, "patience": config.patience}
             parts = (self.network_, data.training, data.validation, data.objective)
             if (short := trial.get()) is None:
-                history = train(*parts, config, device, progress, place)
+                history = (workers.train if workers else train)(*parts, config, device, progress, place)
             else:  # for a quote
                 run, times = partial(train, *parts, device=device), 1 + (self.refit and data.validation is not None)
                 history = short.run(run, config, len(data.training), times)
@@ -270,7 +272,12 @@ class NetworkEstimator(Estimator):
         return quote_of(lambda: copy.fit(*data, **named))
 
     def _reads_by_kernels(
-        self, data: TrainingData, config: TrainingConfig, device: torch.device, before: bool | None
+        self,
+        data: TrainingData,
+        config: TrainingConfig,
+        device: torch.device,
+        before: bool | None,
+        workers: Workers | None = None,
     ) -> bool:
         """Return whether kernels read layers: as set, or as `before`, or whichever is faster here."""
         cell, count = str(self.resolved_.get("cell", self.cell)), len(data.training)
@@ -282,10 +289,11 @@ class NetworkEstimator(Estimator):
         if before is not None:
             return before
         use_kernels(self.network_, True)
-        whole = steps_of if covers(self.network_, data.training, data.objective) else None
+        whole = steps_of if workers is None and covers(self.network_, data.training, data.objective) else None
         layers = self.network_.members * self.layers * (1 + self.bidirectional)
         reads = config.max_epochs * config.steps(count) * layers
-        return choice.chosen(cell, reads, self.units, min(config.batch_size, count) * data.rows, data.steps, whole)
+        rows = min(config.batch_size, count) * data.rows // (workers.count if workers else 1)
+        return choice.chosen(cell, reads, self.units, max(1, rows), data.steps, whole)
 
     def _refits(self, config: TrainingConfig) -> bool:
         """Return whether training on all data follows: requested, after a validated training that was not cut short."""

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
-from tsforecast.data.scaling import SCALERS, Scaling
+from tsforecast.data.scaling import Scaling
 from tsforecast.data.windows import Windows
 from tsforecast.distributions.base import Distribution, assembled
 from tsforecast.distributions.families import Quantiles, Symmetric
@@ -29,10 +29,11 @@ from tsforecast.forecasters import auto
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
 from tsforecast.forecasters.windowed import Known, WindowedForecaster
 from tsforecast.networks.forecast import ForecastNetwork, learn_start, learned_share
-from tsforecast.networks.losses import LOGNORMAL, LOSSES, DataScale, Loss, Objective, loss_problems, require_numbers
+from tsforecast.networks.losses import LOSSES, DataScale, Loss, Objective, conflicts, loss_problems, require_numbers
 from tsforecast.training.history import OnEpoch
 from tsforecast.training.loop import PREDICT_ROWS, evenly
 from tsforecast.training.runtime import few_threads, torch_device
+from tsforecast.workers import Workers
 
 Floats = NDArray[np.float64]
 TILE = 64  # windows that are forecast at once are filled up to a multiple of it
@@ -133,6 +134,8 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         checkpoint_every: int | str = 1,
         resume_from: str | Path | None = None,
         on_epoch: OnEpoch | None = None,
+        workers: int | None = None,
+        address: str | None = None,
     ) -> Self:
         """Learn from one or many series, or from supervised windows; see `Forecaster.fit`.
 
@@ -151,6 +154,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         on_epoch : callable, optional
             Called with each epoch when it is over and kept; the forecaster can `forecast` meanwhile. Not called
             while `refit` trains once more.
+        workers : int, optional
+            Workers of Ray that train together, each on a share of the windows, and on a GPU where there are so many.
+            Weights are those of one process but for rounding, and dropout; a checkpoint resumes with any number. What
+            a lost worker costs is the epoch under way.
+        address : str, optional
+            Ray cluster whose nodes they run on, as for `RaySearch`; this machine without one.
 
         Raises
         ------
@@ -158,6 +167,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         TrainingError
             When the loss is no longer a number; the forecaster then has the last good weights.
         """
+        team = Workers.of(self, workers, address)
         panel = self._checked(data, y, sample_weight)
         require_numbers(self.loss, panel)
         same = {"frequency": panel.frequency, "season_length": " and ".join(map(str, panel.seasons))}
@@ -169,13 +179,14 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
             config = self._training_config(self.epochs(len(windows.training)))
             self._remember(panel)  # from the first epoch on there are weights to forecast with
             notify = self._forgetting(activity.notify)
-            self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, notify)
+            learn = partial(self._train_network, checkpoints=checkpoints, workers=team)
+            learn(windows, config, partial(self._naive_network, windows), on_epoch=notify)
             share = self._learn_share(windows)
             if self._refits(config):
                 self.inputs_ = Preprocessor.fit(panel, self._recipe())
                 windows = self._windows(panel, panel.lengths)
                 config = replace(config, stop=self.resolved_["best_epoch"])
-                self._train_network(windows, config, partial(self._naive_network, windows), checkpoints, phase="refit")
+                learn(windows, config, partial(self._naive_network, windows), phase="refit")
                 self.network_.share.copy_(share)
         return self
 
@@ -257,7 +268,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
 
     def _resolve(self, panel: Panel, past: Panel) -> dict[str, Any]:
         resolved = super()._resolve(panel, past)
-        if self.loss == LOGNORMAL:
+        if self.loss == "lognormal":
             resolved["value_transform"] = "log"
         return resolved | {
             "segment": auto.segment(self.segment, panel.season_length),
@@ -449,21 +460,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         if self.bidirectional and self.cell == "conv1d":
             must = "must be False for cell 'conv1d', whose convolutions look back only"
             problems.append(Problem(must, "got True", parameter="bidirectional"))
-        loss = LOSSES.get(self.loss) if isinstance(self.loss, str) else self.loss
-        if isinstance(loss, Loss) and loss.needs_scale and not isinstance(self.scaler, str | None):
-            named = repr(self.loss) if isinstance(self.loss, str) else f"{type(loss).__name__}()"
-            must = f"{named} judges in the data's own units, which scaler {type(self.scaler).__name__}() hides"
-            remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
-            problems.append(Problem(must, "", remedy, parameter="loss"))
-        if isinstance(loss, Loss) and loss.family is None and self.point in ("mean", "median", "mode"):
-            got = f"got {self.loss!r}, which has a point forecast alone"
-            must = f"must have a distribution for point={self.point!r}"
-            problems.append(Problem(must, got, "use loss='normal', or point='auto'", parameter="loss"))
-        if self.loss == LOGNORMAL and self.value_transform not in ("auto", "log"):
-            must = "must be 'auto' or 'log' for loss 'lognormal', which is a normal distribution of the logarithm"
-            remedy = "use loss='normal'"
-            problems.append(Problem(must, f"got {self.value_transform!r}", remedy, parameter="value_transform"))
-        return problems
+        return problems + conflicts(self.loss, self.scaler, self.point, self.value_transform)
 
 
 @keyword_settings

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from tsforecast.checks import one_of
 from tsforecast.data.panel import Panel
-from tsforecast.data.scaling import Scaling, seasonal_scale
+from tsforecast.data.scaling import SCALERS, Scaling, seasonal_scale
 from tsforecast.data.windows import Batch
 from tsforecast.distributions.base import Floats
 from tsforecast.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
@@ -347,6 +347,24 @@ def loss_problems(name: str, loss: Any) -> list[str]:
     names = ", ".join(map(repr, LOSSES))
     must = f"must be one of {names}, or an instance of your own subclass of tsforecast.networks.losses.Loss"
     return [Problem(must, f"got {loss!r}", parameter=name)]
+
+
+def conflicts(given: Any, scaler: object, point: str, value_transform: object) -> list[str]:
+    """Require that other settings of a forecaster are what a loss, or its name, can be used with."""
+    problems, loss = list[str](), LOSSES.get(given) if isinstance(given, str) else given
+    if isinstance(loss, Loss) and loss.needs_scale and not isinstance(scaler, str | None):
+        named = repr(given) if isinstance(given, str) else f"{type(loss).__name__}()"
+        must = f"{named} judges in the data's own units, which scaler {type(scaler).__name__}() hides"
+        remedy = f"use one of {', '.join(map(repr, SCALERS))} or None, or loss='mae'"
+        problems.append(Problem(must, "", remedy, parameter="loss"))
+    if isinstance(loss, Loss) and loss.family is None and point in ("mean", "median", "mode"):
+        got = f"got {given!r}, which has a point forecast alone"
+        must = f"must have a distribution for point={point!r}"
+        problems.append(Problem(must, got, "use loss='normal', or point='auto'", parameter="loss"))
+    if given == LOGNORMAL and value_transform not in ("auto", "log"):
+        must = "must be 'auto' or 'log' for loss 'lognormal', which is a normal distribution of the logarithm"
+        problems.append(Problem(must, f"got {value_transform!r}", "use loss='normal'", parameter="value_transform"))
+    return problems
 
 
 def _faults(loss: Loss) -> list[str]:

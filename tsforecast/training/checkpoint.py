@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +20,7 @@ from tsforecast.files import new_folder, sha256
 from tsforecast.networks.layers import TrainableNetwork
 from tsforecast.training.history import Epoch
 from tsforecast.training.optim import parameters
+from tsforecast.training.runtime import Team
 
 _STATE, _TENSORS = "checkpoint.json", "checkpoint.safetensors"
 _CHECKSUM = "sha256"  # of the tensors
@@ -48,6 +49,52 @@ class TrainingState:
     history: list[Epoch]
     best: dict[str, Tensor]  # weights of the best epoch so far
     learn: Learn
+    team: Team | None = None  # of the workers that train it, if several do
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state of training as epochs and tensors of the host, which do not change any more."""
+
+    history: list[Epoch]
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, state: TrainingState) -> Snapshot:
+        """Return a copy of a state, and of torch's random numbers."""
+        optimizer = state.optimizer.state_dict()["state"]
+        tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+        tensors |= {f"optimizer.{i}.{name}": value for i, part in optimizer.items() for name, value in part.items()}
+        tensors["random"] = torch.get_rng_state()
+        return cls(list(state.history), {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()})
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Return the weights of the `network`, of the `best` epoch so far, or what the `optimizer` keeps."""
+        return _under(f"{name}.", self.tensors)
+
+    def restore(self, state: TrainingState) -> None:
+        """Take up this state, to the bit."""
+        state.history[:] = self.history
+        state.best = self.part("best")
+        state.network.load_state_dict(self.part("network"))
+        optimizer = state.optimizer.state_dict()
+        for i, name, tensor in self.of_optimizer():
+            optimizer["state"].setdefault(int(i), {})[name] = tensor
+        state.optimizer.load_state_dict(optimizer)
+        torch.set_rng_state(self.tensors["random"])
+
+    def of_optimizer(self) -> list[tuple[str, str, Tensor]]:
+        """Return what the optimiser keeps: number of the parameter, name, tensor."""
+        return [(*name.split(".", 1), tensor) for name, tensor in self.part("optimizer").items()]  # type: ignore[misc]
+
+
+class Keeping(Protocol):
+    """What training takes up at its beginning, and hands its state to after each epoch."""
+
+    def keep(self, state: TrainingState, done: bool) -> None: ...
+
+    def resume(self, state: TrainingState) -> None: ...
 
 
 @dataclass
@@ -92,18 +139,23 @@ class Checkpoints:
 
     def keep(self, state: TrainingState, done: bool) -> None:
         """Write a checkpoint if it is due, or if training is done."""
-        number = state.history[-1].number
+        if self._due(state.history, done):
+            self._write(Snapshot.of(state))
+
+    def keep_snapshot(self, snapshot: Snapshot, done: bool) -> None:
+        """Write the state of a training elsewhere if that is due; see `keep`."""
+        if self._due(snapshot.history, done):
+            self._write(snapshot)
+
+    def _due(self, history: list[Epoch], done: bool) -> bool:
+        number = history[-1].number
         due = time.monotonic() - self._kept >= 60 * self.every if self.minutes else number % self.every == 0
-        if self.folder is None or not (due or done):
-            return
-        optimizer = state.optimizer.state_dict()["state"]
-        tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-        tensors |= {f"optimizer.{i}.{name}": value for i, part in optimizer.items() for name, value in part.items()}
-        tensors["random"] = torch.get_rng_state()
-        record = {"history": [asdict(e) for e in state.history], "settings": self.settings}
-        with new_folder(self.folder, mark=_STATE) as place:
-            save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, place / _TENSORS)
+        return self.folder is not None and (due or done)
+
+    def _write(self, snapshot: Snapshot) -> None:
+        record = {"history": [asdict(e) for e in snapshot.history], "settings": self.settings}
+        with new_folder(Path(self.folder or ""), mark=_STATE) as place:
+            save_file(snapshot.tensors, place / _TENSORS)
             text = json.dumps(record | {_CHECKSUM: sha256(place / _TENSORS)}, indent=1)
             (place / _STATE).write_text(text, encoding="utf-8")
             shutil.copymode(place / _STATE, place / _TENSORS)  # safetensors writes it readable by its owner alone
@@ -111,8 +163,20 @@ class Checkpoints:
 
     def resume(self, state: TrainingState) -> None:
         """Restore the state of a checkpoint, to the bit; one of another fit is refused, every difference named."""
-        if self.resume_from is None:
+        if (snapshot := self.read()) is None:
             return
+        sizes = {(str(i), part.numel()) for i, part in enumerate(parameters(state.optimizer))}
+        if any(tensor.ndim and (i, tensor.numel()) not in sizes for i, _, tensor in snapshot.of_optimizer()):
+            raise ModelFileError(
+                f"{str(self.resume_from)!r} must hold a checkpoint of this version of tsforecast: an earlier one laid "
+                "out its optimiser otherwise; leave resume_from out to start anew"
+            )
+        snapshot.restore(state)
+
+    def read(self) -> Snapshot | None:
+        """Return the state of a checkpoint of this fit, if it is to resume from one."""
+        if self.resume_from is None:
+            return None
         try:
             kept = json.loads((self.resume_from / _STATE).read_text(encoding="utf-8"))
             if kept[_CHECKSUM] != sha256(self.resume_from / _TENSORS):
@@ -133,21 +197,7 @@ class Checkpoints:
             ),
             ParameterError,
         )
-        parts = {name.partition(".")[::2]: tensor for name, tensor in _under("optimizer.", tensors).items()}
-        sizes = {(str(i), part.numel()) for i, part in enumerate(parameters(state.optimizer))}
-        if any(tensor.ndim and (i, tensor.numel()) not in sizes for (i, _), tensor in parts.items()):
-            raise ModelFileError(
-                f"{str(self.resume_from)!r} must hold a checkpoint of this version of tsforecast: an earlier one laid "
-                "out its optimiser otherwise; leave resume_from out to start anew"
-            )
-        state.history[:] = [Epoch(**epoch) for epoch in kept["history"]]
-        state.best = _under("best.", tensors)
-        state.network.load_state_dict(_under("network.", tensors))
-        optimizer = state.optimizer.state_dict()
-        for (i, name), tensor in parts.items():
-            optimizer["state"].setdefault(int(i), {})[name] = tensor
-        state.optimizer.load_state_dict(optimizer)
-        torch.set_rng_state(tensors["random"])
+        return Snapshot([Epoch(**epoch) for epoch in kept["history"]], tensors)
 
 
 def adapt(folder: Path, **settings: Any) -> None:

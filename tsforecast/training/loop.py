@@ -26,18 +26,20 @@ from tsforecast.networks.layers import Architecture, TrainableNetwork
 from tsforecast.networks.losses import LOSSES, DataScale, number_of
 from tsforecast.networks.losses import Objective as LossObjective
 from tsforecast.training.batches import Batch, Dataset, Objective
-from tsforecast.training.checkpoint import Checkpoints, Learn, TrainingState
+from tsforecast.training.checkpoint import Keeping, Learn, TrainingState
 from tsforecast.training.history import Epoch, best_epoch
 from tsforecast.training.optim import (
     Captured,
     GraphSteps,
     Stream,
     clip,
+    divide,
     make_optimizer,
+    parameters,
     rate_share,
     unflatten_parameters,
 )
-from tsforecast.training.runtime import aside, heed
+from tsforecast.training.runtime import Team, aside, heed
 
 PREDICT_ROWS = 1_024  # examples in one batch without gradients
 VALIDATION_WINDOWS = 4_096  # more are thinned out evenly: the mean over these is as exact as needed
@@ -81,20 +83,22 @@ def train(
     config: TrainingConfig,
     device: torch.device,
     progress: AbstractContextManager[Callable[[Epoch], None]],
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Keeping | None = None,
+    team: Team | None = None,
 ) -> list[Epoch]:
     """Fit `network` in place, leave it with the weights of its best epoch, and return all epochs.
 
     Epoch 0, the untrained network, is scored and may be the best. What `progress` yields is called with each epoch.
     Random numbers come from torch's global generator; the caller seeds it. Ctrl-C ends training early, with a warning,
-    and keeps the best so far; a loss that is no longer a number ends it with a TrainingError.
+    and keeps the best so far; a loss that is no longer a number ends it with a TrainingError. Of a `team` each worker
+    calls this with its parts of the windows, and all end with the same weights.
     """
-    losses = _Losses(network, validation, objective, device)
+    losses = _Losses(network, validation, objective, device, team)
     start, naive = _mean(losses()), _mean(losses(naive=True))
     history = [Epoch(0, None, start, 0.0, 0.0, _skill(start, naive, objective.in_nats))]
     optimizer = make_optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
-    learn = learner(network, training, objective, optimizer, config, device)
-    state = TrainingState(network, optimizer, history, _weights(network), learn)
+    learn = learner(network, training, objective, optimizer, config, device, team)
+    state = TrainingState(network, optimizer, history, weights_of(network), learn, team)
     if checkpoints:
         checkpoints.resume(state)
     with progress as report:
@@ -108,18 +112,12 @@ def train(
                 seconds = clock() - began
                 history.append(Epoch(number, train_loss, score, rate, seconds, _skill(score, naive, objective.in_nats)))
                 if best_epoch(history) is history[-1]:
-                    state.best = _weights(network)
+                    state.best = weights_of(network)
                 if checkpoints:
                     checkpoints.keep(state, done=finished(history, config, validation is not None))
                 report(history[-1])
         except KeyboardInterrupt:
-            best = best_epoch(history).number
-            warnings.warn(
-                f"training was interrupted in epoch {len(history)}: the weights of epoch {best}, the best so far, are "
-                "kept",
-                TrainingWarning,
-                stacklevel=_levels_to_the_caller(),
-            )
+            warn_of_interruption(history)
         finally:
             network.load_state_dict(state.best)
             unflatten_parameters(network.parameters())
@@ -127,7 +125,17 @@ def train(
     return history
 
 
-def _weights(network: TrainableNetwork) -> dict[str, Tensor]:
+def warn_of_interruption(history: list[Epoch]) -> None:
+    """Warn that training ends early, with the weights of the best epoch."""
+    warnings.warn(
+        f"training was interrupted in epoch {len(history)}: the weights of epoch {best_epoch(history).number}, the "
+        "best so far, are kept",
+        TrainingWarning,
+        stacklevel=_levels_to_the_caller(),
+    )
+
+
+def weights_of(network: TrainableNetwork) -> dict[str, Tensor]:
     """Return copies of all that a network has learned."""
     return {name: part.clone() for name, part in network.state_dict().items()}
 
@@ -164,7 +172,7 @@ def run_epoch(
     done = [(step + (number - 1) * steps) / (steps * config.max_epochs) for step in range(steps)]
     rates = [config.learning_rate * rate_share(config.schedule, share, state.history, wait) for share in done]
     network.train()
-    with _beside(state.learn) as generators:
+    with state.team.own_numbers() if state.team else nullcontext(), _beside(state.learn) as generators:
         losses = state.learn(order, rates, *generators)
     losses = losses.cpu()  # the one time in an epoch that a GPU is waited for
     broken = (~torch.isfinite(losses)).nonzero()
@@ -198,11 +206,16 @@ def learner(
     optimizer: torch.optim.Optimizer,
     config: TrainingConfig,
     device: torch.device,
+    team: Team | None = None,
 ) -> Learn:
     """Return what learns an epoch of batches: a program of kernels where these cover a network, else torch.
 
     On a GPU windows, all of one length, are learned by captured steps; sequences are as long as their batch has them.
+    So are the shares that the workers of a team have of batches.
     """
+    if team is not None:
+        share = partial(_step_of_share, network, training, objective, optimizer, config, device, team)
+        return partial(_learn, share, optimizer, device)
     if not config.mixed_precision and covers(network, training, objective):
         from tsforecast.networks.kernels.program import Program
 
@@ -299,6 +312,51 @@ def _step(
     return total
 
 
+def _step_of_share(
+    network: TrainableNetwork,
+    training: Any,
+    objective: Objective[Any],
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    device: torch.device,
+    team: Team,
+    batches: Sequence[Tensor],
+) -> Tensor:
+    """Learn the share of this worker of batches, and those of the others; see `_step`.
+
+    Sums of gradients, of losses and of the numbers of their terms are one message. Only where members share parameters
+    the numbers, which their losses are divided by, must be known before.
+    """
+    precision = torch.autocast(device.type, torch.bfloat16) if config.mixed_precision else nullcontext()
+    apart = network.members == 1 or network.separate
+    optimizer.zero_grad()
+    sums = torch.zeros(2, len(batches), device=device)  # of losses, and of their terms
+    for member, (forward, index) in enumerate(zip(network.alone(), batches, strict=True)):
+        error, own = torch.zeros((), device=device), training.own(index)
+        with precision:
+            if len(own):
+                batch = training.batch(own)
+                error, sums[1, member] = objective.loss_of(forward(*batch.inputs), batch)
+            if not apart:
+                team.sum(sums[1, member])
+                error = error / sums[1, member].clamp(min=1)
+        if len(own):
+            error.backward()  # type: ignore[no-untyped-call]
+        sums[0, member] = error.detach()
+    gradients = []
+    for parameter in parameters(optimizer):
+        parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients.append(parameter.grad)
+    team.sum(*gradients, sums if apart else sums[0])
+    if apart:
+        divide(optimizer, sums[1].clamp(min=1).unbind())
+        sums[0] /= sums[1].clamp(min=1)
+    if config.clip is not None:
+        clip(optimizer, config.clip, network.members if network.separate else 1)
+    optimizer.step()
+    return sums[0].mean()
+
+
 class _Losses:
     """Losses of a network, or of its naive reference, over the validation examples; on a GPU they are captured."""
 
@@ -308,11 +366,13 @@ class _Losses:
         validation: Dataset[Batch_] | None,
         objective: Objective[Batch_],
         device: torch.device,
+        team: Team | None = None,
     ) -> None:
         self.network, self.validation, self.objective = network, validation, objective
+        self.device, self.team = device, team
         self.parts = [] if validation is None else list(evenly(validation))
         self.stream: Stream | None = None
-        if validation is not None and captures(validation, device):
+        if validation is not None and team is None and captures(validation, device):
             self.parts, self.stream = [index.to(device) for index in self.parts], Stream(device)
             self.captured = Captured(self._keep, self.stream)
 
@@ -327,12 +387,20 @@ class _Losses:
                 self.captured()
             return self.kept
         forward, errors, counts = self.network.naive if naive else self.network, [], []
-        for index in self.parts:
+        for part in self.parts:
+            index = self.validation.own(part) if self.team else part  # type: ignore[attr-defined]
+            if not len(index):
+                continue
             batch = self.validation.batch(index)
             error, count = self.objective.loss_of(forward(*batch.inputs), batch)
             errors.append(error)
             counts.append(count)
-        return torch.stack(errors), torch.stack(counts)
+        if self.team is None:
+            return torch.stack(errors), torch.stack(counts)
+        sums = [[math.fsum(map(float, part))] for part in (errors, counts)]
+        whole = torch.tensor(sums, dtype=torch.float64, device=self.device)
+        self.team.sum(whole)
+        return whole[0], whole[1]
 
     def _keep(self) -> None:
         """Keep losses where a captured repetition puts them."""

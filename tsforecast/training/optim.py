@@ -118,12 +118,23 @@ def clip(optimizer: torch.optim.Optimizer, largest: float, members: int = 1) -> 
     As `torch.nn.utils.clip_grad_norm_` does, which for one or two vectors takes several times as long. Members have
     equal shares of the parameters, one after the other.
     """
-    gradients = [_of_members([p.grad for p in group["params"]], members) for group in optimizer.param_groups]
-    for parts in zip(*gradients, strict=True):
-        own = [gradient for part in parts for gradient in part if gradient is not None]
+    for own in _by_member(optimizer, members):
         norms = torch.stack(torch._foreach_norm(own))
         share = (largest / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1)
         torch._foreach_mul_(own, share)
+
+
+def divide(optimizer: torch.optim.Optimizer, numbers: Sequence[Tensor]) -> None:
+    """Divide the gradients of each member by a number of its own; see `clip`."""
+    for own, number in zip(_by_member(optimizer, len(numbers)), numbers, strict=True):
+        torch._foreach_div_(own, number)
+
+
+def _by_member(optimizer: torch.optim.Optimizer, members: int) -> Iterator[list[Tensor]]:
+    """Yield the gradients that each member has."""
+    gradients = [_of_members([p.grad for p in group["params"]], members) for group in optimizer.param_groups]
+    for parts in zip(*gradients, strict=True):
+        yield [gradient for part in parts for gradient in part if gradient is not None]
 
 
 def _of_members(gradients: list[Tensor | None], members: int) -> list[list[Tensor | None]]:

@@ -1,4 +1,4 @@
-"""The runtime of training: device, threads, random numbers, and fits that run side by side."""
+"""The runtime of training: device, threads, random numbers, fits that run side by side, and workers of one fit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
 from sklearn import config_context, get_config
+from torch import Tensor, distributed
 
 from tsforecast.events import clock, has_observers, interruptible, leave_out, uncounted
 from tsforecast.networks.kernels import memory
@@ -269,3 +271,26 @@ def _restore(state: Iterable[Any]) -> None:
         setattr(warnings, name, value)
     with warnings.catch_warnings():  # the module learns that its filters changed
         pass
+
+
+@dataclass(frozen=True)
+class Team:
+    """Workers that train one network, each on the windows that it has, as a single process would."""
+
+    rank: int
+    size: int
+
+    def sum(self, *parts: Tensor) -> None:
+        """Replace tensors of one kind by their sums over all workers, in one message."""
+        whole = torch.cat([part.flatten() for part in parts]) if len(parts) > 1 else parts[0]
+        distributed.all_reduce(whole)
+        if len(parts) > 1:
+            for part, own in zip(parts, torch.split(whole, [part.numel() for part in parts]), strict=True):
+                part.copy_(own.view_as(part))
+
+    @contextmanager
+    def own_numbers(self) -> Iterator[None]:
+        """Draw random numbers of this worker alone; those that follow are the same for all workers again."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, ())) + self.rank)
+            yield
