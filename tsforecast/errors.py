@@ -36,12 +36,13 @@ class Argument:
 
 @dataclass(frozen=True)
 class Row:
-    """Row of a table, counted from 0; of a CSV file, an editor shows a line."""
+    """Row of a table, counted from 0, or of one of its files; of a CSV file, an editor shows a line."""
 
     number: int
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"row {self.number}"
+        return f"row {self.number} of {self.file}" if self.file else f"row {self.number}"
 
 
 @dataclass(frozen=True)

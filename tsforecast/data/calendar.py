@@ -9,7 +9,7 @@ Everything about regularity is then whole-number arithmetic on all rows at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -258,11 +258,6 @@ def even_step(stamps: Stamps, offsets: NDArray[np.int64]) -> int | None:
     return int(steps[first]) if steps[first] > 0 and (steps == steps[first]).all() else None
 
 
-def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], kind: str, even: int | None = None) -> Frequency | None:
-    """Find the frequency that explains most of the steps; None when no series has two rows."""
-    return best_frequency(stamps, offsets, kind, even)[0]
-
-
 def best_frequency(
     stamps: Stamps, offsets: NDArray[np.int64], kind: str, even: int | None = None
 ) -> tuple[Frequency | None, float]:
@@ -277,20 +272,35 @@ def best_frequency(
     later = inner_steps(offsets)
     if not len(later):
         return None, 0.0
-    units: tuple[Unit, ...] = ("integer",)
-    if kind == "datetime":
-        # Once a year both month units fit; the first stamp says whether months are named by their end.
-        next_day = np.array([stamps[0] // DAY + 1]).astype("datetime64[D]")
-        by_end = bool((next_day == next_day.astype("datetime64[M]")).all())
-        units = ("nanosecond", *(("month end", "month") if by_end else ("month", "month end")), "business day")
-    best, most = Frequency(units[0], DAY if kind == "datetime" else 1), 0.0
-    for unit in units:
-        numbers, remainders = Frequency(unit).split(stamps)
-        steps, moved = np.diff(numbers)[later - 1], np.diff(remainders)[later - 1]
-        sizes, counts = np.unique(steps[(moved == 0) & (steps > 0)], return_counts=True)
+    counts = ((unit, *step_counts(unit, stamps, later)) for unit in units_of(kind, stamps[0]))
+    return commonest(kind, counts, len(later))
+
+
+def units_of(kind: str, first: int | np.int64) -> tuple[Unit, ...]:
+    """Return the units that steps may be counted in: once a year both of months fit, and the first stamp decides."""
+    if kind != "datetime":
+        return ("integer",)
+    next_day = np.array([first // DAY + 1]).astype("datetime64[D]")
+    by_end = bool((next_day == next_day.astype("datetime64[M]")).all())
+    return ("nanosecond", *(("month end", "month") if by_end else ("month", "month end")), "business day")
+
+
+def step_counts(unit: Unit, stamps: Stamps, later: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the whole steps forward to the rows `later`, in a unit, and how often each occurs."""
+    numbers, remainders = Frequency(unit).split(stamps)
+    steps, moved = np.diff(numbers)[later - 1], np.diff(remainders)[later - 1]
+    return np.unique(steps[(moved == 0) & (steps > 0)], return_counts=True)
+
+
+def commonest(
+    kind: str, found: Iterable[tuple[Unit, NDArray[np.int64], NDArray[np.int64]]], total: int
+) -> tuple[Frequency, float]:
+    """Return the frequency of most of so many steps in all, and its share, of units with their steps and counts."""
+    best, most = Frequency("nanosecond", DAY) if kind == "datetime" else Frequency("integer", 1), 0.0
+    for unit, sizes, counts in found:
         if not len(sizes):
             continue
-        share = float(counts.max()) / len(steps)
+        share = float(counts.max()) / total
         may_be_months = best.unit == "nanosecond" and best.count >= SHORTEST_MONTH and not best.count % DAY
         if share > most or (share == most and may_be_months and unit.startswith("month")):
             best, most = Frequency(unit, int(sizes[counts.argmax()])), share

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import narwhals as nw
 import numpy as np
@@ -32,6 +33,29 @@ _DATE = re.compile(r"\d{4}[-/]\d{2}|(\d{4}[-/]\d{2}[-/]\d{2}|\d{1,6}([-/.])\d{1,
 _IF_NAMES = " if it names series"
 _NAMED_BY_TIME = re.compile(r"(19|20)\d{2}([-/ ]?[QMqm]\d{1,2})?")  # years, quarters and months
 FEW = 0.1  # of all rows whose time stamp occurs again by mistake; with several series there are more
+
+
+def inferred(
+    frame: nw.DataFrame[Any],
+    roles: Roles,
+    time: str | None,
+    id: str | None,
+    index_time: str | None = None,
+    *,
+    one_series: bool = False,
+    targets: Literal["one", "all", "none"] = "one",
+) -> tuple[Roles, str | None, str | None, list[str]]:
+    """Return the roles, the columns of time and id, and notes, of a frame whose named columns must be there."""
+    require_columns(frame.columns, roles, time, id)
+    named = {*roles.varying, *roles.static}
+    time = time or guess_time(frame, {*named, roles.group, id})
+    id, notes = (None if one_series else id), list[str]()
+    if id is None and not one_series:
+        id, notes = guess_id(frame, {*named, time, index_time}, roles.group, time)
+    if not roles.target and targets != "none":
+        found = guess_targets(frame, {*named, roles.group}, time, id, several=targets == "all")
+        roles = replace(roles, target=found)
+    return roles, time, id, notes
 
 
 def guess_time(frame: nw.DataFrame[Any], taken: Collection[str | None]) -> str | None:

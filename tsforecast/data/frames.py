@@ -19,11 +19,8 @@ from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, go_for
 from tsforecast.data.columns import (
     columns_of_dates,
     guess_hidden_id,
-    guess_id,
-    guess_targets,
-    guess_time,
+    inferred,
     looks_like_time,
-    require_columns,
     require_unique,
     require_whole_stamps,
     table_of,
@@ -45,7 +42,8 @@ from tsforecast.data.values import (
     zone_of,
 )
 from tsforecast.data.zones import offset_of, offset_zone, on_the_wall, wrong_date
-from tsforecast.errors import DataError, Phrase, Problem, Row, Text, counted, raise_any, shorten
+from tsforecast.errors import DataError, Phrase, Problem, Row, counted, raise_any, shorten
+from tsforecast.findings import Tally, nameless, timeless
 
 
 @dataclass
@@ -64,6 +62,9 @@ class Table:
     hidden_id: str | None = None  # a column that nobody named, and that would put time stamps in order
     problems: list[str] = field(default_factory=list)  # of columns that hold no numbers, which are 0 here
     notes: list[str] = field(default_factory=list)  # of a reading that could have been another one
+
+
+Like = Series | Table | None  # whose times were read before
 
 
 def is_frame(data: object) -> bool:
@@ -86,6 +87,7 @@ def read(
     one_series: bool = False,
     targets: Literal["one", "all", "none"] = "one",
     like: Series | None = None,
+    part_of: Table | None = None,
 ) -> Table:
     """Read a frame or series into a `Table`; covariates of text as codes, which continue those that the roles have.
 
@@ -93,7 +95,8 @@ def read(
     dates, the id is the only column of text (unless there is but `one_series`), and the target is the only
     column of numbers that is left, `all` of them, or `none`. DataError lists all problems of the columns at once; what
     is no number is left to `Table.problems`. A time that can be read in several ways is read `like` that of a panel.
-    Columns of dates are left out where there is to be no time, as `time` False demands, or a panel that has none.
+    Columns of dates are left out where there is to be no time, as `time` False demands, or a panel that has none. Rows
+    that are `part_of` a table have columns by name, with categories that are known, and are read as its first part is.
     """
     data = table_of(data)
     source = Source("series" if is_series(data) else "frame", backend=_backend(data))
@@ -119,14 +122,9 @@ def read(
         dates = [frame[name] for name in gone if isinstance(frame[name].dtype, (nw.Datetime, nw.Date))]
         frame, source = frame.drop(gone), _without_index(source, gone)
     time, id = time or (None if index_time in gone else index_time), id or index_id
-    require_columns(frame.columns, roles, time, id)
-    time = time or guess_time(frame, {*named, roles.group, id})
-    id, notes = (None if one_series else id), list[str]()
-    if id is None and not one_series:
-        id, notes = guess_id(frame, {*named, time, index_time}, roles.group, time)
-    if not roles.target and targets != "none":
-        found = guess_targets(frame, {*named, roles.group}, time, id, several=targets == "all")
-        roles = replace(roles, target=found)
+    roles, time, id, notes = inferred(
+        frame, roles, time or None, id, index_time, one_series=one_series, targets=targets
+    )
     source = replace(source, time=time, id=id, time_in_index=time is not None and time == index_time)
 
     table = Table({}, roles, source, notes=notes)
@@ -136,7 +134,8 @@ def read(
     problems: list[str] = []
     for name in roles.varying:
         known = roles.categories.get(name)
-        if known is None and (like is not None or name in roles.target or not holds_categories(frame[name])):
+        numbers = like is not None or part_of is not None or name in roles.target
+        if known is None and (numbers or not holds_categories(frame[name])):
             table.columns[name], problem = numbers_of(frame[name])
         else:
             table.columns[name], texts, problem = categories_of(frame[name], known)
@@ -149,15 +148,14 @@ def read(
     if id is not None:
         nobody = frame[id].is_null()
         if missing := int((nobody | frame[id].is_nan() if frame[id].dtype.is_float() else nobody).sum()):
-            held = f"{counted(missing, 'row has', 'rows have')} none"
-            problems.append(f"column {id!r} must name a series in every row: {held}")
+            problems.append(Tally(nameless, name=id, missing=missing))
         else:
             try:
                 table.codes, table.ids = codes_of(frame[id])
             except TypeError:  # an object that cannot be a name
                 problems += no_names(id, to_numpy(frame[id]))
     if time is not None:
-        problems += _read_time(frame[time], table, like)
+        problems += _read_time(frame[time], table, part_of if like is None else like)
     if problems:
         raise DataError([*table.problems, *problems])
     if untimed and table.codes is not None and table.ids is not None:
@@ -269,16 +267,13 @@ def _utc(column: nw.Series[Any]) -> NDArray[Any]:
     return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy()
 
 
-def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> list[str]:
+def _read_time(column: nw.Series[Any], table: Table, like: Like) -> list[str]:
     """Fill in `table.stamps`, and its source with the form of the times; return the problems."""
     name, source = column.name, table.source
     missing = int(column.is_null().sum())
     if missing:
-        first = int(column.is_null().arg_max() or 0)
-        are = "is" if missing == 1 else "are"
-        held: Text = (f"{missing} of {len(column)} stamps {are} missing, the first in ", Row(first))
-        remedy: Text = "fill them in, or drop those rows (an empty line is one)"
-        return [Problem(f"time column {name!r} must be complete", held, remedy)]
+        first = Row(int(column.is_null().arg_max() or 0))
+        return [Tally(timeless, name=name, missing=missing, rows=len(column), first=first)]
     if column.dtype.is_integer():
         return _read_whole_numbers(name, to_numpy(column).astype(np.int64), table, like)
     values: Any
@@ -309,7 +304,7 @@ def _read_time(column: nw.Series[Any], table: Table, like: Series | None) -> lis
     return []
 
 
-def _on_its_clock(table: Table, wall: NDArray[Any], utc: NDArray[Any], zone: str | None, like: Series | None) -> Any:
+def _on_its_clock(table: Table, wall: NDArray[Any], utc: NDArray[Any], zone: str | None, like: Like) -> Any:
     """Return stamps of a zone, or of offsets, as read on the wall or in UTC; note in the source of the table which."""
     given = like.source.wall_clock if like is not None and like.source.zone else None
     found = on_the_wall(_nanoseconds(wall), _nanoseconds(utc), zone, table.codes, given)
@@ -317,7 +312,7 @@ def _on_its_clock(table: Table, wall: NDArray[Any], utc: NDArray[Any], zone: str
     return utc if found is None else found.astype("datetime64[ns]")
 
 
-def _read_texts(column: nw.Series[Any], table: Table, like: Series | None) -> tuple[Any, list[str]]:
+def _read_texts(column: nw.Series[Any], table: Table, like: Like) -> tuple[Any, list[str]]:
     """Return the stamps that are written in ISO 8601, perhaps with offsets from UTC, and the problems."""
     import pandas as pd
 
@@ -350,7 +345,7 @@ def _read_texts(column: nw.Series[Any], table: Table, like: Series | None) -> tu
     return _on_its_clock(table, utc + minutes * np.timedelta64(60, "s"), utc, None, like), []
 
 
-def _read_whole_numbers(name: str, numbers: Stamps, table: Table, like: Series | None) -> list[str]:
+def _read_whole_numbers(name: str, numbers: Stamps, table: Table, like: Like) -> list[str]:
     """Fill in `table.stamps` with dates like 20240131, or steps that are counted; return the problems."""
     table.stamps, table.kind = numbers, "integer"
     if like is not None and like.kind == "integer":

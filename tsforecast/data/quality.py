@@ -6,7 +6,7 @@ Repairs look back in time only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -20,9 +20,9 @@ from tsforecast.data.calendar import (
     Frequency,
     Stamps,
     Unit,
+    best_frequency,
     even_step,
     go_forward,
-    infer_frequency,
     inner_moves,
     inner_steps,
     nearly,
@@ -52,9 +52,21 @@ from tsforecast.errors import (
     Phrase,
     Problem,
     Text,
-    counted,
-    likewise,
     shorten,
+)
+from tsforecast.findings import (
+    Named,
+    Tally,
+    broken,
+    dropped,
+    incomplete,
+    inserted,
+    none_left,
+    read_twice,
+    resampled,
+    unfit,
+    ungrouped,
+    varying,
 )
 from tsforecast.mapped import forward_fill
 
@@ -64,8 +76,16 @@ _AXIS = ("fill_gaps", "sort", "duplicates", "resample", "tolerance")  # repairs 
 TOO_LARGE = np.float64(1e100)  # numbers beyond it cannot be squared and summed; float32 ends earlier
 
 
-def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPolicy) -> Rows:
-    """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once."""
+Infer = Callable[[Stamps, NDArray[np.int64], TimeKind, int | None], tuple[Frequency | None, float]]
+
+
+def regular_rows(
+    table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, infer: Infer = best_frequency
+) -> Rows:
+    """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once.
+
+    A frequency that is not given is the one that `infer` finds, of stamps in order, offsets, kind and any even step.
+    """
     rows = _group(table)
     problems, repairs = [*table.problems, *_statics(table, rows)], dict[str, Any]()
     if table.stamps is not None or cleaning.resample or cleaning.tolerance:
@@ -81,13 +101,13 @@ def regular_rows(table: Table, frequency: Frequency | None, cleaning: CleaningPo
             _resample(rows, table, frequency, cleaning.aggregate)
         even = even_step(rows.stamps, rows.offsets)
         view = _in_order(rows) if even is None and table.hidden_id is None else rows
-        inferred = frequency or infer_frequency(view.stamps, view.offsets, table.kind, even)
+        inferred = frequency or infer(view.stamps, view.offsets, table.kind, even)[0]
         if inferred is None:
             must = "the step from one time stamp to the next must be known"
             raise DataError(Problem(must, "no series has two rows", ("give more rows or ", Argument("frequency"))))
         rows.frequency = view.frequency = inferred
         if frequency is None and (other := other_reading(view.stamps, view.offsets, inferred)):
-            rows.notes.append(f"the time stamps fit the frequencies {inferred} and {other}: {inferred} was taken")
+            rows.notes.append(Tally(read_twice, step=str(inferred), other=str(other), parts=1))
         zone = None if rows.local else rows.source.zone
         if zone and inferred.season_length * inferred.count == DAY and zones.clocks_change(rows.stamps, zone):
             rows.notes.append(
@@ -117,10 +137,14 @@ def _repair(
         step = Frequency.parse(repairs["frequency"]) if "frequency" in repairs else frequency
         others = {name: value for name, value in repairs.items() if name != "frequency"}
         regular_rows(table, step, replace(cleaning, **others))
-        call = ", ".join(f"{name}={value!r}" for name, value in repairs.items())
-        reader = "from_wide" if table.source.form == "wide" else "from_frame"
-        return Problem((Phrase(f"one call repairs all of it: Panel.{reader}(..., {call})", "repair", repairs),))
+        return repaired(repairs, "from_wide" if table.source.form == "wide" else "from_frame")
     return None
+
+
+def repaired(repairs: dict[str, Any], reader: str) -> Problem:
+    """Return the call of a reader of panels with all of the repairs."""
+    call = ", ".join(f"{name}={value!r}" for name, value in repairs.items())
+    return Problem((Phrase(f"one call repairs all of it: Panel.{reader}(..., {call})", "repair", repairs),))
 
 
 def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> list[str]:
@@ -129,7 +153,7 @@ def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: Nan
         _drop_incomplete(rows)
     if nan_policy == "forward_fill":
         rows.values = forward_fill(rows.values, rows.offsets)
-    return list(_bad_numbers(rows, names, kind, nan_policy))
+    return list(bad_numbers(rows, names, kind, nan_policy))
 
 
 def _snap(rows: Rows, kind: TimeKind, step: Frequency, tolerance: str) -> None:
@@ -140,15 +164,15 @@ def _snap(rows: Rows, kind: TimeKind, step: Frequency, tolerance: str) -> None:
     rows.stamps = snapped(given, begin, step.count, within, zones.origin_of(rows.source, kind))
     by = np.abs(rows.stamps - given)
     if by.any():
-        most = zones.at_least(int(by.max()), 3, step.unit)
-        some = f"{(by > 0).sum()} of {counted(len(by), 'time stamp')}"
-        rows.notes.append(f"moved {some} by at most {most} to the grid of {zones.length_of(step)}")
+        rows.notes.append(
+            Tally(zones.snapped_note, moved=int((by > 0).sum()), rows=len(by), most=float(by.max()), step=step)
+        )
     zones.require_fit(rows.source, kind, rows.stamps)
 
 
 def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -> None:
     """Replace rows by bins of a step, each labelled by its end."""
-    if bad := list(_bad_numbers(rows, table.roles.varying, table.kind, "mask")):
+    if bad := list(bad_numbers(rows, table.roles.varying, table.kind, "mask")):
         raise DataError([*table.problems, *bad])
     given, rows.source = zones.clock_of(rows.stamps, rows.source, step.count)
     origin = zones.origin_of(rows.source, table.kind)
@@ -156,13 +180,11 @@ def _resample(rows: Rows, table: Table, step: Frequency, aggregate: Aggregate) -
     owner, rows.stamps, values, row = zones.binned(rows.values, rows.owner, given, step.count, aggregate, origin, coded)
     rows.offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(rows.ids)))])
     rows.values, rows.row = values, rows.row[row]
-    of_texts = ", of texts the last one," if coded and aggregate == "mean" else ""
+    of_texts = ", of texts the last one," if coded and aggregate == "mean" else ","
     number = {"mean": "the mean", "last": "the last number", "nearest": "the number nearest to the middle"}[aggregate]
     rows.source = replace(rows.source, step=rows.source.step and zones.length_of(step))
-    rows.notes.append(
-        f"resampled {counted(len(given), 'row')} to {counted(len(row), 'bin')} of {zones.length_of(step)}: {number} "
-        f"of each bin{of_texts or ','} which is labelled by its end"
-    )
+    how = f"{zones.length_of(step)}: {number} of each bin{of_texts} which is labelled by its end"
+    rows.notes.append(Tally(resampled, rows=len(given), bins=len(row), how=how))
     zones.require_fit(rows.source, table.kind, rows.stamps)
 
 
@@ -201,24 +223,19 @@ def _statics(table: Table, rows: Rows) -> Iterator[str]:
         nobody = first == None if first.dtype == object else first != first  # noqa: E711 - one by one
         if name == table.roles.group and nobody.any():
             series = rows.ids[nobody]
-            one = len(series) == 1
-            yield Problem(
-                f"column {name!r} must name the group of every series",
-                f"series {str(series[0])!r} has none"
-                if one
-                else f"{len(series)} of {len(rows.ids)} series have none, such as {str(series[0])!r}",
-                f"fill it in, or leave {'that' if one else 'those'} series out",
-                series=series[0],
-            )
+            yield Tally(ungrouped, column=name, wrong=len(series), series=len(rows.ids), first=Named(series[0]))
         if not same.all():
             varies, at = np.unique(rows.owner[~same.astype(bool)]), int(np.argmin(same))
-            name_of = rows.ids[rows.owner[at]]
-            held = f"series {str(name_of)!r} has {str(first[rows.owner[at]])!r} and another value (near "
-            yield Problem(
-                f"column {name!r} must be constant within a series",
-                (held, rows.where(at), f"){likewise(varies, len(rows.ids))}"),
-                "give each group series of its own" if name == table.roles.group else "make it a past column or fix it",
-                series=name_of,
+            remedy = "make it a past column or fix it"
+            yield Tally(
+                varying,
+                column=name,
+                wrong=len(varies),
+                series=len(rows.ids),
+                first=Named(rows.ids[rows.owner[at]]),
+                value=str(first[rows.owner[at]]),
+                where=rows.where(at),
+                remedy="give each group series of its own" if name == table.roles.group else remedy,
             )
 
 
@@ -229,7 +246,7 @@ def _drop_duplicates(rows: Rows, which: Duplicates) -> None:
     extra = np.concatenate([[False], same]) if which == "first" else np.concatenate([same, [False]])
     if extra.any():
         rows.keep(np.sort(order[~extra]))
-        rows.notes.append(f"dropped {counted(extra.sum(), 'duplicate time stamp')}, kept the {which} of each")
+        rows.notes.append(Tally(dropped, count=int(extra.sum()), which=which))
 
 
 def _in_order(rows: Rows) -> Rows:
@@ -282,26 +299,26 @@ def _irregularities(
     if cleaning.resample and cleaning.aggregate != "nearest":
         insert = (*insert, ", or ", Argument("aggregate", "nearest"), " if stamps jitter around the edges of bins")
     fill = {"fill_gaps": True, "nan_policy": cleaning.nan_policy or "mask"}
-    closed = f"{counted(missing, 'stamp')} missing{_closed(view, _absent(view, later[gap]))}" if gap.any() else ""
+    closed = _closed(view, _absent(view, later[gap])) if gap.any() else ""
     if (forward & off_grid).any():
         kept, resample, settings = _off_grid(view, table.kind, given, fill, kept)
     keep, drop = f"time stamps must keep the step of {kept}", ("drop the extra rows, ", last, *named)
-    found: list[tuple[Rows, NDArray[np.int64], str, Text, dict[str, Any], str]] = [
-        (rows, backward, "time stamps must go forward", order, {"sort": True}, ""),
-        (view, twice, "each time stamp must occur once", drop, {"duplicates": "last"}, ""),
-        (view, later[forward & off_grid], keep, resample, settings, ""),
-        (view, later[gap], "time stamps must have no gaps", insert, fill, closed),
+    found: list[tuple[Rows, NDArray[np.int64], str, Text, dict[str, Any]]] = [
+        (rows, backward, "time stamps must go forward", order, {"sort": True}),
+        (view, twice, "each time stamp must occur once", drop, {"duplicates": "last"}),
+        (view, later[forward & off_grid], keep, resample, settings),
+        (view, later[gap], "time stamps must have no gaps", insert, fill),
     ]
     if 2 * len(twice) > len(view.stamps):  # these are rows of other series
         drop = ("a column with the names of series is probably missing: name it with ", Argument("id"))
         found[1], table.one_repair = (*found[1][:3], drop, *found[1][4:]), False
-    for at, wrong, must, remedy, repair, more in found:
+    for number, (at, wrong, must, remedy, repair) in enumerate(found):
         if len(wrong):
             repairs |= repair
             stamps = [stamp_label(at.stamps[row], table.kind) for row in (wrong[0] - 1, wrong[0])]
-            places = counted(len(wrong), "place")
-            does = (f"breaks this at {places}", f"break this at {places}")
-            yield _of_kind(at, wrong, must, remedy, does, more, f" ({stamps[0]} -> {stamps[1]})")
+            facts: dict[str, Any] = {"must": must, "remedy": remedy, "when": f" ({stamps[0]} -> {stamps[1]})"}
+            facts |= {"missing": missing, "closed": frozenset([closed])} if number == 3 else {}
+            yield Tally(broken, **_places(at, wrong), kind=str(number), **facts)
 
 
 def _off_grid(
@@ -329,22 +346,15 @@ def _off_grid(
     return length, (*remedy, *others), settings | (fill if gaps else {})
 
 
-def _of_kind(
-    rows: Rows, wrong: NDArray[np.int64], must: str, remedy: Text, does: tuple[str, str], more: str, when: str
-) -> Problem:
-    """Return the problem of all rows `wrong`: how many in how many series, which share of all, and the first of them.
-
-    `does` describes what one series and several do; `more` stands beside the share, and `when` after the first row.
-    """
-    series, name = np.unique(rows.owner[wrong]), rows.ids[rows.owner[wrong[0]]]
-    share = f"{max(len(wrong) / len(rows.values), 0.001):.1%} of the rows" if len(wrong) > 1 else ""
-    beside = "; ".join(filter(None, (more, share)))
-    who = (
-        f"series {str(name)!r} {does[0]}" if len(series) == 1 else f"{len(series)} of {len(rows.ids)} series {does[1]}"
-    )
-    where = "first at " if len(series) == 1 else f"first in series {str(name)!r} at "
-    got = (who + (f" ({beside})" if beside else "") + f", {where}", rows.where(int(wrong[0])), when)
-    return Problem(must, got, remedy, series=name)
+def _places(rows: Rows, wrong: NDArray[np.int64]) -> dict[str, Any]:
+    """Return how many rows are `wrong` of how many, in how many series of how many, and the first of them."""
+    owner = rows.owner[wrong]
+    series: dict[str, Any] = {
+        "wrong": len(np.unique(owner)),
+        "series": len(rows.ids),
+        "first": Named(rows.ids[owner[0]]),
+    }
+    return series | {"places": len(wrong), "rows": len(rows.values), "where": rows.where(int(wrong[0]))}
 
 
 def _absent(rows: Rows, after: NDArray[np.int64]) -> Stamps:
@@ -416,10 +426,9 @@ def _fill_gaps(rows: Rows) -> None:
     steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     stamps = rows.frequency.advance(np.repeat(rows.starts, lengths), steps)
     rows.values, rows.stamps, rows.offsets, rows.row = values, stamps, offsets, row
-    inserted, owner = rows.stamps[rows.row < 0], rows.owner[rows.row < 0]
-    closed = _closed(present, inserted) or _some_closed(present, inserted, owner)
-    advice = "; nan_policy 'mask' keeps such steps out of training and errors; forecasts of them mean nothing"
-    rows.notes.append(f"inserted {counted(missing, 'missing time stamp')}{closed}{advice if closed else ''}")
+    added, owner = rows.stamps[rows.row < 0], rows.owner[rows.row < 0]
+    closed = _closed(present, added) or _some_closed(present, added, owner)
+    rows.notes.append(Tally(inserted, missing=missing, closed=frozenset([closed])))
 
 
 def _drop_incomplete(rows: Rows) -> None:
@@ -427,23 +436,23 @@ def _drop_incomplete(rows: Rows) -> None:
     if whole.all():
         return
     if not whole.any():
-        must = (Argument("nan_policy", "drop_series"), " must leave a series")
-        held = "the only one has NaN" if len(whole) == 1 else f"all {len(whole)} have NaN"
-        raise DataError(Problem(must, held, "use 'forward_fill' or 'mask'"))
+        raise DataError([Tally(none_left, count=len(whole))])
     rows.keep(np.flatnonzero(whole[rows.owner]))
     rows.offsets = rows.offsets[[True, *whole]]  # series without rows end where the one before them ends
     rows.ids = rows.ids[whole]
     rows.statics = {name: fact[whole] for name, fact in rows.statics.items()}
-    rows.notes.append(f"dropped {(~whole).sum()} series with NaN")
+    rows.notes.append(Tally(incomplete, count=int((~whole).sum())))
 
 
-def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> Iterator[str]:
+def bad_numbers(
+    rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None, most: np.floating[Any] = TOO_LARGE
+) -> Iterator[str]:
     """Yield counts of NaN, infinities and numbers too large to work with, of all columns that hold some."""
-    if np.min(rows.values, initial=0.0) >= -TOO_LARGE and np.max(rows.values, initial=0.0) <= TOO_LARGE:  # none is NaN
+    if np.min(rows.values, initial=0.0) >= -most and np.max(rows.values, initial=0.0) <= most:  # none is NaN
         return
     infinite = np.isinf(rows.values)
-    large = (np.abs(rows.values) > TOO_LARGE) & ~infinite
-    within, divide = f"within ±{TOO_LARGE:g}", "replace them by NaN, or divide the column first"
+    large = (np.abs(rows.values) > most) & ~infinite
+    within, divide = f"within ±{most:g}", "replace them by NaN, or divide the column first"
     found: list[tuple[str, tuple[str, str], NDArray[np.bool_], Text]] = [
         ("complete", ("infinite value", "infinite values"), infinite, "replace them by NaN or by numbers first"),
         (within, ("larger number", "larger numbers"), large, divide),
@@ -457,12 +466,12 @@ def _bad_numbers(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy:
             remedy = ("there is nothing before them to fill from: cut them off or ", mask)
         found.append(("complete", ("NaN", "NaN"), np.isnan(rows.values), remedy))
     for be, what, wrong, remedy in found:
-        columns = [repr(names[column]) for column in np.flatnonzero(wrong.any(axis=0))]
+        columns = np.flatnonzero(wrong.any(axis=0)).tolist()
         if columns:
-            places, held = np.flatnonzero(wrong.any(axis=1)), counted(int(wrong.sum()), *what)
+            places = np.flatnonzero(wrong.any(axis=1))
             when = f" ({stamp_label(rows.stamps[places[0]], kind)})" if kind != "none" else ""
-            must = f"column{'s' * (len(columns) > 1)} {shorten(columns, 8)} must be {be}"
-            yield _of_kind(rows, places, must, remedy, (f"has {held}", f"have {held}"), "", when)
+            facts: dict[str, Any] = {"columns": columns, "names": names, "be": be, "what": what, "remedy": remedy}
+            yield Tally(unfit, **_places(rows, places), **facts, count=int(wrong.sum()), when=when)
 
 
 def several_series(table: Table, named: Phrase) -> list[Problem]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Frequency, Stamps, Unit, best_frequency, from_digits, to_digits
 from tsforecast.data.series import DATES, Aggregate, CleaningPolicy, Source, TimeKind
-from tsforecast.errors import Argument, DataError, Parameter, Phrase, Problem, Text
+from tsforecast.errors import Argument, DataError, Parameter, Phrase, Problem, Text, counted
 
 HOUR = DAY // 24
 MOST_A_DAY = 23  # times of day of steps on the wall; hours are even in UTC alone
@@ -285,6 +285,12 @@ def at_least(count: int, digits: int, unit: Unit) -> str:
     """Write a length that is at least so long, in few digits."""
     size = 10 ** max(len(str(count)) - digits, 0)
     return length_of(Frequency(unit, -(-count // size) * size))
+
+
+def snapped_note(moved: int, rows: int, most: float, step: Frequency) -> str:
+    """Return the note on stamps that were moved, by so many nanoseconds or steps at most."""
+    by, length = at_least(int(most), 3, step.unit), length_of(step)
+    return f"moved {moved} of {counted(rows, 'time stamp')} by at most {by} to the grid of {length}"
 
 
 def binned(
