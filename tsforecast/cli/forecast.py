@@ -311,7 +311,7 @@ def fit(
 ) -> None:
     """Fit one model on all of the data and save it; with --label a classifier of recordings."""
     from tsforecast.cli.classify import fit_classifier
-    from tsforecast.data.panel import ended_note, silent_note
+    from tsforecast.data.protocol import ended_note, silent_note
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
     from tsforecast.provenance import naive_note

@@ -35,6 +35,20 @@ _NAMED_BY_TIME = re.compile(r"(19|20)\d{2}([-/ ]?[QMqm]\d{1,2})?")  # years, qua
 FEW = 0.1  # of all rows whose time stamp occurs again by mistake; with several series there are more
 
 
+def roles_of(target: Any, past: Any, future: Any, static: Any, group: Any, categories: Any) -> Roles:
+    """Return the roles of columns that are given by name, each by one or several."""
+    coded: dict[str, tuple[str, ...]] = dict.fromkeys(_names(categories), ())
+    whose = None if group is None else str(group)
+    return Roles(_names(target), _names(past), _names(future), _names(static), whose, categories=coded)
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    """Return names of columns as text; those of pandas may be numbers, and 0 is one."""
+    if isinstance(names, (str, int, float)):
+        return (str(names),) if names != "" else ()
+    return tuple(str(name) for name in names or ())
+
+
 def inferred(
     frame: nw.DataFrame[Any],
     roles: Roles,

@@ -15,6 +15,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.checks import Tally, nameless, timeless
 from tsforecast.data.calendar import DAY, Stamps, digits_of, from_digits, go_forward, parts_of_years, to_digits
 from tsforecast.data.columns import (
     columns_of_dates,
@@ -43,7 +44,6 @@ from tsforecast.data.values import (
 )
 from tsforecast.data.zones import offset_of, offset_zone, on_the_wall, wrong_date
 from tsforecast.errors import DataError, Phrase, Problem, Row, counted, raise_any, shorten
-from tsforecast.findings import Tally, nameless, timeless
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_problems
-from tsforecast.data.columns import read_file
+from tsforecast.data.columns import read_file, roles_of
 from tsforecast.data.series import (
     Aggregate,
     CleaningPolicy,
@@ -25,9 +25,11 @@ from tsforecast.data.series import (
     Series,
     Source,
 )
-from tsforecast.data.values import calendar_values, coded_like
-from tsforecast.data.zones import to_utc
-from tsforecast.errors import DataError, Phrase, Problem, names_of, raise_any, shorten
+from tsforecast.data.store import MARK, Reading, described, fields_of, scan, season_of
+from tsforecast.data.values import calendar_values, coded_like, read_arrays, write_arrays
+from tsforecast.data.zones import length_of, to_utc
+from tsforecast.errors import DataError, Phrase, Problem, raise_any
+from tsforecast.tables import is_files
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,7 +52,7 @@ class Panel(Series):
 
     @classmethod
     def of(cls, data: Any) -> Panel:
-        """Read any supported form: a panel, a frame, a Series, an array, a list of arrays, or a ``.tsf`` file.
+        """Read any supported form: a panel, a frame, a Series, an array, a list of arrays, or files (see `scan`).
 
         An object with a method ``__panel__`` is read as the panel that it returns; `SealedPanel` has one.
 
@@ -63,6 +65,8 @@ class Panel(Series):
             return data
         if hasattr(data, "__panel__"):
             return cls.of(data.__panel__())
+        if is_files(data):
+            return cls.scan(data)
         if isinstance(data, (str, Path)):
             frame, roles, file = read_file(Path(data))
             panel = cls.from_frame(frame, **roles)
@@ -142,15 +146,91 @@ class Panel(Series):
         DataError
             With every problem found, each with series, position and remedy.
         """
-        whose = None if group is None else str(group)
-        coded: dict[str, tuple[str, ...]] = dict.fromkeys(_names(categories), ())
-        roles = Roles(_names(target), _names(past), _names(future), _names(static), whose, categories=coded)
+        roles = roles_of(target, past, future, static, group, categories)
         cleaning = CleaningPolicy(nan_policy, fill_gaps, sort, duplicates, resample, aggregate, tolerance)
         if time is False:
             raise_any(quality.without_time(frequency, cleaning))
         time = time if time is None or time is False else str(time)
         table = frames.read(data, roles, time, None if id is None else str(id))
         return cls._build(table, frequency, season_length, cleaning)
+
+    @classmethod
+    def scan(
+        cls,
+        files: Any,
+        *,
+        time: str | Literal[False] | None = None,
+        id: str | None = None,
+        target: str | Iterable[str] | None = None,
+        past: str | Iterable[str] = (),
+        future: str | Iterable[str] = (),
+        static: str | Iterable[str] = (),
+        group: str | None = None,
+        categories: str | Iterable[str] = (),
+        frequency: str | None = None,
+        season_length: int | Literal["auto"] = "auto",
+        store: str | Path | None = None,
+        **cleaning: Any,
+    ) -> Panel:
+        """Read a long table in files that may be larger than the memory; its numbers stay on the disk, as float32.
+
+        The rows of a series may lie in several files and between those of others. They are checked and repaired as
+        `from_frame` does, in parts of whole series, and laid out once; a second scan of the same files opens that.
+
+        Parameters
+        ----------
+        files : path, str, list of these, or LazyFrame of polars
+            Files in Parquet, CSV or Arrow: by name, as a pattern (``"sales/*.parquet"``), a folder, perhaps with
+            partitions (``year=2024/...``), or a URL that fsspec knows, from which they are copied.
+        time, id, target, past, future, static, group, categories, frequency, season_length, **cleaning
+            As in `from_frame`, with `nan_policy`, `fill_gaps`, `sort`, `duplicates`, `resample`, `aggregate` and
+            `tolerance`. What is inferred from rows is so from the first 100,000 of them, but the frequency from all.
+        store : path, optional
+            Folder of the panel; by default one in the cache for each state of the files.
+
+        Returns
+        -------
+        Panel
+            It pickles as a reference to its folder, which has to be there when it is read back.
+
+        Raises
+        ------
+        DataError
+            With every problem found in all of the rows.
+
+        Examples
+        --------
+        >>> import tempfile, polars as pl
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for month in (1, 2):
+        ...     rows = {"shop": ["a", "b"], "month": [month, month], "sold": [3.0, 4.0]}
+        ...     pl.DataFrame(rows).write_parquet(folder / f"{month}.parquet")
+        >>> Panel.scan(folder / "*.parquet", id="shop", time="month", target="sold", store=folder / "panel")
+        Panel: 2 series x 2 steps, target 'sold', integer axis, season auto
+        """
+        if isinstance(files, (str, Path)) and (Path(files) / MARK).is_file():
+            return cls.open(files)
+        roles = roles_of(target, past, future, static, group, categories)
+        policy = CleaningPolicy(**cleaning)
+        raise_any(quality.without_time(frequency, policy) if time is False else [])
+        raise_any(whole("season_length", season_length, 1, ["auto"]))
+        return cls.open(scan(files, Reading(roles, time, id, frequency, season_length, policy), store))
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = False) -> Panel:
+        """Open the panel in a folder that `scan` wrote; DataError where it has changed, which `verify` reads all of."""
+        place = Path(folder).absolute()
+        known = described(place)["fingerprint"]
+        panel = cls(**fields_of(place))
+        if verify and panel.fingerprint() != known:
+            raise DataError(f"the folder {str(place)!r} must hold a panel as it was written: its numbers changed since")
+        panel.__dict__.update(_fingerprint=known, _folder=str(place))
+        return panel
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if "_folder" not in self.__dict__:
+            return super().__reduce_ex__(protocol)
+        return _opened, (self.__dict__["_folder"], self.__dict__["_fingerprint"])
 
     @classmethod
     def from_wide(
@@ -214,7 +294,7 @@ class Panel(Series):
         >>> Panel.from_array([[1.0, 2.0, 3.0], [4.0, 5.0]])
         Panel: 2 series x 2 to 3 steps, target 'y', integer axis, season auto
         """
-        values, offsets, roles, source = _read_arrays(data)
+        values, offsets, roles, source = read_arrays(data)
         cleaning = CleaningPolicy(nan_policy)
         if problems := whole("season_length", season_length, 1, ["auto"]):
             raise DataError(problems)
@@ -252,6 +332,8 @@ class Panel(Series):
             When the data cannot have come from the same place.
         """
         named = Phrase(what, "context")
+        if is_files(data) and self.source.form == "frame" and not self.source.time_in_index:
+            data = self._scanned(data)
         if isinstance(data, Panel):
             other = coded_like(data, self.roles.categories, named)
         elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
@@ -285,6 +367,23 @@ class Panel(Series):
         season, source, others = self.season_length, self.season_source, self.other_seasons
         return replace(other, season_length=season, season_source=source, other_seasons=others)
 
+    def _scanned(self, files: Any) -> Panel:
+        """Scan files with the columns, step and cleaning of this panel."""
+        roles, source = self.roles.given, self.source
+        columns = {name: getattr(roles, name) for name in ("target", "past", "future", "static", "group")}
+        step = {} if self.kind == "none" or self.cleaning.resample else {"frequency": length_of(self.frequency)}
+        panel = Panel.scan(
+            files,
+            **columns,
+            **step,
+            **asdict(self.cleaning),
+            time=source.time if self.kind != "none" else False,
+            id=source.id,
+            categories=[*roles.categories],
+            season_length=self.season_length,
+        )
+        return panel.with_calendar(*self.roles.calendar)
+
     @classmethod
     def _build(
         cls,
@@ -296,7 +395,7 @@ class Panel(Series):
         raise_any(whole("season_length", season_length, 1, ["auto"]))
         step = Frequency.parse(frequency) if isinstance(frequency, str) else frequency
         rows = quality.regular_rows(table, step, cleaning)
-        season, origin = _season(season_length, rows.frequency)
+        season, origin = season_of(season_length, rows.frequency)
         return cls(
             values=rows.values,
             offsets=rows.offsets,
@@ -365,7 +464,7 @@ class Panel(Series):
             that its clocks skip, the stamp is the first one after it; of an hour that comes twice, it is the first.
         """
         if self.source.form in ("array", "arrays", "windows"):
-            return _write_arrays(self.source, values)
+            return write_arrays(self.source, values)
         n, horizon, width = values.shape
         source, times = self.source, cast("NDArray[np.int64] | None", None)
         if self.kind != "none":
@@ -389,104 +488,10 @@ class Panel(Series):
         return frames.write(source, times, self.kind, self.ids, np.repeat(np.arange(n), horizon), columns)
 
 
-def _season(given: int | Literal["auto"], step: Frequency) -> tuple[int, SeasonSource]:
-    """Return the season that was given or is the calendar's, and its origin; 1 where it is yet to be found."""
-    if given != "auto":
-        return given, "given"
-    return step.season_length, "calendar" if step.season_length > 1 else "auto"
-
-
-def _names(names: Any) -> tuple[str, ...]:
-    """Return names of columns as text; those of pandas may be numbers, and 0 is one."""
-    if isinstance(names, (str, int, float)):
-        return (str(names),) if names != "" else ()
-    return tuple(str(name) for name in names or ())
-
-
-def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
-    """Return a warning about the series that ended long before the others."""
-    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
-    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
-    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
-    latest = last[int((panel.firsts + panel.lengths).argmax())]
-    return (
-        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
-        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
-    )
-
-
-def silent_note(panel: Panel, steps: int) -> str | None:
-    """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
-    targets, ends = panel.roles.target, panel.offsets[1:] - 1
-    late = np.flatnonzero(np.isnan(panel.values[ends, : len(targets)]).any(axis=1))
-    if not len(late):  # as a rule
-        return None
-    part = panel.select(late)
-    rows = np.where(np.isnan(part.values[:, : len(targets)]), -1, np.arange(len(part.values))[:, None])
-    last = np.maximum.reduceat(rows, part.offsets[:-1]) - part.offsets[:-1, None]  # (n, K)
-    old = np.argwhere((last >= 0) & (part.lengths[:, None] - 1 - last > steps))
-    if not len(old):
-        return None
-    when = [part.label(stamp) for stamp in part.stamps(old[:, 0], last[tuple(old.T)])]
-    old[:, 0] = late[old[:, 0]]
-    names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
-    what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
-    own = "its own last one" if len(names) == 1 else "their own last ones"
-    return (
-        f"{len(names)} of {len(panel) * len(targets)} {what} {have} no number in more than {steps} last rows and "
-        f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
-    )
-
-
-def _read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:
-    """Return values (rows, C) and offsets of (T,), (T, C), (N, T, C) or ragged numbers; every channel is a target."""
-    if data is None or isinstance(data, (dict, set)) or np.isscalar(data):
-        named = type(data).__name__ if isinstance(data, (dict, set)) else repr(data)
-        raise DataError(f"data must be a frame, a Series, an array, a list of arrays or a Panel: got {named}")
-    if isinstance(data, (list, tuple)) and data and not np.isscalar(data[0]):
-        arrays = [_floats(part, f"series {i}") for i, part in enumerate(data)]
-        ndim = arrays[0].ndim
-        wanted = "one dimension" if ndim == 1 else "shape (T, C)"
-        raise_any(
-            f"series {i} must have {wanted} like series 0: got shape {a.shape}"
-            for i, a in enumerate(arrays)
-            if a.ndim != ndim or ndim not in (1, 2) or a.shape[1:] != arrays[0].shape[1:]
+def _opened(folder: str, fingerprint: str) -> Panel:
+    """Return the panel that a reference stands for."""
+    if (panel := Panel.open(folder)).fingerprint() != fingerprint:
+        raise DataError(
+            f"the folder {folder!r} must hold the panel that was read: it has changed; scan the files again"
         )
-        source = Source("arrays", ndim)
-    else:
-        array = _floats(data, "the array")
-        if array.ndim not in (1, 2, 3):
-            raise DataError(f"an array must have shape (T,), (T, C) or (N, T, C): got {array.shape}")
-        arrays = list(array) if array.ndim == 3 else [array]
-        source = Source("array", array.ndim)
-    empty = [i for i, array in enumerate(arrays) if not array.size]
-    if empty or not arrays:
-        which = f": series {empty[0]} has shape {arrays[empty[0]].shape}" if empty else ""
-        raise DataError(f"the data must have at least one step and one channel in every series{which}")
-    values = np.concatenate([a.reshape(len(a), -1) for a in arrays])  # a copy: the panel cannot be changed from outside
-    channels = values.shape[1]
-    names = ("y",) if channels == 1 else tuple(f"y{c}" for c in range(channels))
-    return values, np.cumsum([0, *map(len, arrays)]), Roles(names), source
-
-
-def _floats(data: Any, what: str) -> NDArray[Any]:
-    try:
-        array = np.asarray(data)
-        if np.iscomplexobj(array):
-            raise DataError(f"{what} must hold real numbers: it holds {array.dtype}; pass its real part or its size")
-        if array.dtype.kind not in "biufO":
-            raise DataError(f"{what} must hold numbers: it holds {array.dtype}; convert it first")
-        return array if array.dtype == np.float32 else array.astype(np.float64)
-    except DataError:
-        raise
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{what} must hold numbers: {error}") from None
-
-
-def _write_arrays(source: Source, values: NDArray[Any]) -> Any:
-    """Return forecasts of shape (N, H, K) in the form of the arrays, or of the y, that were read."""
-    if source.form == "array":
-        return {1: values[0, :, 0], 2: values[0], 3: values}[source.ndim]
-    if source.form == "windows":
-        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
-    return list(values[..., 0] if source.ndim == 1 else values)
+    return panel

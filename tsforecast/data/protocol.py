@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
 from tsforecast.data.panel import Panel
@@ -22,7 +23,7 @@ from tsforecast.data.splits import (
     sides,
     training_part,
 )
-from tsforecast.errors import Argument, DataError, ParameterError, Problem, counted, raise_any, shorten
+from tsforecast.errors import Argument, DataError, ParameterError, Problem, counted, names_of, raise_any, shorten
 
 LEAST_CUTOFFS, MOST_CUTOFFS = 10, 30  # where their number is not given and the data have room
 TESTED = 1 / 3  # of the median series, its end, where cutoffs then lie
@@ -170,3 +171,38 @@ def option_problems(refit: Any, groups: Any, audit: Any, align: Any) -> list[str
             "the data are read, with Panel.from_frame(group=...)"
         )
     return problems
+
+
+def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
+    """Return a warning about the series that ended long before the others."""
+    last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
+    names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
+    is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
+    latest = last[int((panel.firsts + panel.lengths).argmax())]
+    return (
+        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
+        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
+    )
+
+
+def silent_note(panel: Panel, steps: int) -> str | None:
+    """Return a warning about targets whose numbers end more than `steps` steps before the rows of their series."""
+    targets, ends = panel.roles.target, panel.offsets[1:] - 1
+    late = np.flatnonzero(np.isnan(panel.values[ends, : len(targets)]).any(axis=1))
+    if not len(late):  # as a rule
+        return None
+    part = panel.select(late)
+    rows = np.where(np.isnan(part.values[:, : len(targets)]), -1, np.arange(len(part.values))[:, None])
+    last = np.maximum.reduceat(rows, part.offsets[:-1]) - part.offsets[:-1, None]  # (n, K)
+    old = np.argwhere((last >= 0) & (part.lengths[:, None] - 1 - last > steps))
+    if not len(old):
+        return None
+    when = [part.label(stamp) for stamp in part.stamps(old[:, 0], last[tuple(old.T)])]
+    old[:, 0] = late[old[:, 0]]
+    names = [f"{name} ({stamp})" for name, stamp in zip(names_of(panel.ids, targets, old), when, strict=True)]
+    what, have = "targets" if len(targets) > 1 else "series", "has" if len(names) == 1 else "have"
+    own = "its own last one" if len(names) == 1 else "their own last ones"
+    return (
+        f"{len(names)} of {len(panel) * len(targets)} {what} {have} no number in more than {steps} last rows and "
+        f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
+    )

@@ -14,6 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.checks import (
+    Named,
+    Tally,
+    broken,
+    dropped,
+    incomplete,
+    inserted,
+    none_left,
+    read_twice,
+    repaired,
+    resampled,
+    stepless,
+    unfit,
+    ungrouped,
+    varying,
+)
 from tsforecast.data import zones
 from tsforecast.data.calendar import (
     DAY,
@@ -54,20 +70,6 @@ from tsforecast.errors import (
     Text,
     shorten,
 )
-from tsforecast.findings import (
-    Named,
-    Tally,
-    broken,
-    dropped,
-    incomplete,
-    inserted,
-    none_left,
-    read_twice,
-    resampled,
-    unfit,
-    ungrouped,
-    varying,
-)
 from tsforecast.mapped import forward_fill
 
 MOST_FILLED = 10_000_000  # time stamps that are inserted, unless there are many rows
@@ -80,11 +82,11 @@ Infer = Callable[[Stamps, NDArray[np.int64], TimeKind, int | None], tuple[Freque
 
 
 def regular_rows(
-    table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, infer: Infer = best_frequency
+    table: Table, frequency: Frequency | None, cleaning: CleaningPolicy, infer: Infer | None = None
 ) -> Rows:
     """Group a table by series, with a regular time axis and complete numbers; DataError lists all problems at once.
 
-    A frequency that is not given is the one that `infer` finds, of stamps in order, offsets, kind and any even step.
+    Of a part of the data, a frequency that is not given is the one that `infer` finds, as `best_frequency` does.
     """
     rows = _group(table)
     problems, repairs = [*table.problems, *_statics(table, rows)], dict[str, Any]()
@@ -101,10 +103,9 @@ def regular_rows(
             _resample(rows, table, frequency, cleaning.aggregate)
         even = even_step(rows.stamps, rows.offsets)
         view = _in_order(rows) if even is None and table.hidden_id is None else rows
-        inferred = frequency or infer(view.stamps, view.offsets, table.kind, even)[0]
+        inferred = frequency or (infer or best_frequency)(view.stamps, view.offsets, table.kind, even)[0]
         if inferred is None:
-            must = "the step from one time stamp to the next must be known"
-            raise DataError(Problem(must, "no series has two rows", ("give more rows or ", Argument("frequency"))))
+            raise DataError(stepless())
         rows.frequency = view.frequency = inferred
         if frequency is None and (other := other_reading(view.stamps, view.offsets, inferred)):
             rows.notes.append(Tally(read_twice, step=str(inferred), other=str(other), parts=1))
@@ -119,7 +120,7 @@ def regular_rows(
         problems += irregular
         if cleaning.fill_gaps and not irregular:
             _fill_gaps(rows)
-    problems += complete(rows, table.roles.varying, table.kind, cleaning.nan_policy)
+    problems += complete(rows, table.roles.varying, table.kind, cleaning.nan_policy, infer is not None)
     if problems:
         if np.isnan(rows.values).any() and cleaning.nan_policy != "mask":
             repairs["nan_policy"] = "mask"
@@ -141,16 +142,12 @@ def _repair(
     return None
 
 
-def repaired(repairs: dict[str, Any], reader: str) -> Problem:
-    """Return the call of a reader of panels with all of the repairs."""
-    call = ", ".join(f"{name}={value!r}" for name, value in repairs.items())
-    return Problem((Phrase(f"one call repairs all of it: Panel.{reader}(..., {call})", "repair", repairs),))
-
-
-def complete(rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None) -> list[str]:
+def complete(
+    rows: Rows, names: tuple[str, ...], kind: TimeKind, nan_policy: NanPolicy | None, part: bool = False
+) -> list[str]:
     """Repair missing numbers as `nan_policy` allows; return the problems of the numbers that are left."""
     if nan_policy == "drop_series":
-        _drop_incomplete(rows)
+        _drop_incomplete(rows, part)
     if nan_policy == "forward_fill":
         rows.values = forward_fill(rows.values, rows.offsets)
     return list(bad_numbers(rows, names, kind, nan_policy))
@@ -317,7 +314,7 @@ def _irregularities(
             repairs |= repair
             stamps = [stamp_label(at.stamps[row], table.kind) for row in (wrong[0] - 1, wrong[0])]
             facts: dict[str, Any] = {"must": must, "remedy": remedy, "when": f" ({stamps[0]} -> {stamps[1]})"}
-            facts |= {"missing": missing, "closed": frozenset([closed])} if number == 3 else {}
+            facts |= {"missing": missing, "closed": closed} if number == 3 else {}
             yield Tally(broken, **_places(at, wrong), kind=str(number), **facts)
 
 
@@ -428,14 +425,14 @@ def _fill_gaps(rows: Rows) -> None:
     rows.values, rows.stamps, rows.offsets, rows.row = values, stamps, offsets, row
     added, owner = rows.stamps[rows.row < 0], rows.owner[rows.row < 0]
     closed = _closed(present, added) or _some_closed(present, added, owner)
-    rows.notes.append(Tally(inserted, missing=missing, closed=frozenset([closed])))
+    rows.notes.append(Tally(inserted, missing=missing, closed=closed))
 
 
-def _drop_incomplete(rows: Rows) -> None:
+def _drop_incomplete(rows: Rows, part: bool) -> None:
     whole = ~np.isin(np.arange(len(rows.ids)), rows.owner[np.isnan(rows.values).any(axis=1)])
     if whole.all():
         return
-    if not whole.any():
+    if not whole.any() and not part:
         raise DataError([Tally(none_left, count=len(whole))])
     rows.keep(np.flatnonzero(whole[rows.owner]))
     rows.offsets = rows.offsets[[True, *whole]]  # series without rows end where the one before them ends

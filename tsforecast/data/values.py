@@ -1,4 +1,4 @@
-"""Values of one column of a frame, in and out: numbers, categories, names and types."""
+"""Values in and out: numbers, categories, names and types of one column of a frame; numbers of arrays."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import calendar_features
-from tsforecast.data.series import MISSING, Series, Source, places
-from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, shorten
+from tsforecast.data.series import MISSING, Roles, Series, Source, places
+from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, raise_any, shorten
 from tsforecast.mapped import copied, scratch, whole_series
 
 AnySeries = TypeVar("AnySeries", bound=Series)
@@ -94,15 +94,22 @@ def categories_of(
     codes, names = codes_of(column)
     used, place = np.unique(codes[there], return_inverse=True)
     held = [_as_text(name) for name in names[used]]
-    texts, most = joined(known or (), held), min(MOST, max(FEW, int(there.sum()) // 2))
+    texts = joined(known or (), held)
     number = {text: i for i, text in enumerate(texts)}
     found = np.full(len(codes), MISSING, dtype=np.float32)
     found[there] = np.array([number[text] for text in held], dtype=np.float32)[place]
-    if known or len(texts) <= most:
-        return found, texts, []
-    must = f"column {column.name!r} must hold few different texts to be a covariate, {most} at most here"
-    got = f"it holds {len(texts)} in {len(codes)} rows, such as {held[0][:40]!r}"
-    return found, texts, [Problem(must, got, "leave it out, or write what they have in common into a column")]
+    first = held[0] if held else ""
+    return found, texts, [] if known else too_many(column.name, texts, int(there.sum()), len(codes), first)
+
+
+def too_many(name: str, texts: tuple[str, ...], there: int, rows: int, first: str) -> list[str]:
+    """Return the problem of a column with more texts than a covariate may have, `there` in so many of its rows."""
+    most = min(MOST, max(FEW, there // 2))
+    if len(texts) <= most:
+        return []
+    must = f"column {name!r} must hold few different texts to be a covariate, {most} at most here"
+    got = f"it holds {len(texts)} in {rows} rows, such as {first[:40]!r}"
+    return [Problem(must, got, "leave it out, or write what they have in common into a column")]
 
 
 def _as_text(name: object) -> str:
@@ -219,8 +226,8 @@ def _starts_of_runs(column: Any) -> NDArray[np.int64] | None:
     if len(_changes(column.head(LOOKED_AT))) * 4 > min(len(column), LOOKED_AT):
         return None
     starts, begin = list[NDArray[np.int64]](), 0
-    for part in column.get_chunks():  # each fits into the cache of a processor
-        starts.append(begin + _changes(part))
+    for part in column.get_chunks():  # each fits into the cache of a processor; a filter leaves empty ones
+        starts += [begin + _changes(part)] if len(part) else []
         begin += len(part)
     found = np.concatenate(starts)
     return found if 4 * len(found) <= begin else None
@@ -341,3 +348,57 @@ def _twice(rows: NDArray[Any]) -> bool:
     half, odd = divmod(len(rows), 2)
     pairs = [] if odd or half < LEAST_ROWS else [(rows[:half], rows[half:]), (rows[::2], rows[1::2])]
     return any(bool((one == other).all()) and len(np.unique(one, axis=0)) == half for one, other in pairs)
+
+
+def read_arrays(data: Any) -> tuple[NDArray[Any], NDArray[np.int64], Roles, Source]:
+    """Return values (rows, C) and offsets of (T,), (T, C), (N, T, C) or ragged numbers; every channel is a target."""
+    if data is None or isinstance(data, (dict, set)) or np.isscalar(data):
+        named = type(data).__name__ if isinstance(data, (dict, set)) else repr(data)
+        raise DataError(f"data must be a frame, a Series, an array, a list of arrays or a Panel: got {named}")
+    if isinstance(data, (list, tuple)) and data and not np.isscalar(data[0]):
+        arrays = [_floats(part, f"series {i}") for i, part in enumerate(data)]
+        ndim = arrays[0].ndim
+        wanted = "one dimension" if ndim == 1 else "shape (T, C)"
+        raise_any(
+            f"series {i} must have {wanted} like series 0: got shape {a.shape}"
+            for i, a in enumerate(arrays)
+            if a.ndim != ndim or ndim not in (1, 2) or a.shape[1:] != arrays[0].shape[1:]
+        )
+        source = Source("arrays", ndim)
+    else:
+        array = _floats(data, "the array")
+        if array.ndim not in (1, 2, 3):
+            raise DataError(f"an array must have shape (T,), (T, C) or (N, T, C): got {array.shape}")
+        arrays = list(array) if array.ndim == 3 else [array]
+        source = Source("array", array.ndim)
+    empty = [i for i, array in enumerate(arrays) if not array.size]
+    if empty or not arrays:
+        which = f": series {empty[0]} has shape {arrays[empty[0]].shape}" if empty else ""
+        raise DataError(f"the data must have at least one step and one channel in every series{which}")
+    values = np.concatenate([a.reshape(len(a), -1) for a in arrays])  # a copy: the panel cannot be changed from outside
+    channels = values.shape[1]
+    names = ("y",) if channels == 1 else tuple(f"y{c}" for c in range(channels))
+    return values, np.cumsum([0, *map(len, arrays)]), Roles(names), source
+
+
+def _floats(data: Any, what: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(data)
+        if np.iscomplexobj(array):
+            raise DataError(f"{what} must hold real numbers: it holds {array.dtype}; pass its real part or its size")
+        if array.dtype.kind not in "biufO":
+            raise DataError(f"{what} must hold numbers: it holds {array.dtype}; convert it first")
+        return array if array.dtype == np.float32 else array.astype(np.float64)
+    except DataError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{what} must hold numbers: {error}") from None
+
+
+def write_arrays(source: Source, values: NDArray[Any]) -> Any:
+    """Return forecasts of shape (N, H, K) in the form of the arrays, or of the y, that were read."""
+    if source.form == "array":
+        return {1: values[0, :, 0], 2: values[0], 3: values}[source.ndim]
+    if source.form == "windows":
+        return {1: values[:, 0, 0], 2: values[..., 0], 3: values}[source.ndim]
+    return list(values[..., 0] if source.ndim == 1 else values)

@@ -16,7 +16,8 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, with_future
-from tsforecast.data.panel import Panel, ended_note, silent_note
+from tsforecast.data.panel import Panel
+from tsforecast.data.protocol import ended_note, silent_note
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.seasons import resolved
 from tsforecast.distributions.parquet import write_forecasts

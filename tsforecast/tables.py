@@ -1,0 +1,229 @@
+"""Tables in files: found by name, pattern, folder or URL, read lazily, and walked through in parts of whole series."""
+
+from __future__ import annotations
+
+import glob
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsforecast.errors import DataError, Row, reason, shorten
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".feather": "ipc", ".arrow": "ipc"}
+FORMS |= {".ipc": "ipc"}
+ROW, CODE = "row of the table", "number of the series"  # columns beside those of a table
+PACKED = (".gz", ".zst", ".zlib")  # of text
+
+
+def is_files(data: object) -> bool:
+    """Return whether data are the names of files that can be scanned: one, a pattern, a folder, or a list of files."""
+    if isinstance(data, (list, tuple)):
+        return len(data) > 0 and all(isinstance(one, (str, Path)) for one in data)
+    if not isinstance(data, (str, Path)):
+        return False
+    text = str(data)
+    return _form_of(text) is not None or glob.has_magic(text) or "://" in text or Path(text).is_dir()
+
+
+def _form_of(name: str) -> str | None:
+    path = Path(name.lower())
+    return FORMS.get(Path(path.stem).suffix if path.suffix in PACKED else path.suffix)
+
+
+@dataclass
+class Files:
+    """Files of one table, in order, on this machine or elsewhere; or a lazy frame of polars instead."""
+
+    names: list[str] = field(default_factory=list)
+    system: Any = None  # of files elsewhere (fsspec)
+    lazy: pl.LazyFrame | None = None
+    states: list[list[Any]] = field(default_factory=list)  # size and change of each file
+    local: list[Path] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)  # rows up to the end of each file, once they are asked for
+
+    @classmethod
+    def of(cls, data: Any) -> Files:
+        """Find all files of a path, a pattern, a folder, a URL, or a list of these; DataError where one has none."""
+        if type(data).__name__ == "LazyFrame":
+            return cls(lazy=data)
+        found = cls()
+        for one in data if isinstance(data, (list, tuple)) else [data]:
+            held = list(found._elsewhere(str(one)) if "://" in str(one) else found._here(Path(one)))
+            if not held:
+                forms = "files in Parquet, CSV or Arrow (.parquet, .csv, .feather, ...)"
+                raise DataError(f"{str(one)!r} must name {forms}: there is none; correct the path or pattern")
+            for name, state in held:
+                found.names.append(name)
+                found.states.append([name, *state])
+        forms_of = {form: name for name in found.names if (form := _form_of(name))}
+        if len(forms_of) > 1:
+            raise DataError(
+                f"the files must have one format: got {shorten(sorted(forms_of.values()))}; scan one of them"
+            )
+        return found
+
+    def _here(self, path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        paths = (
+            sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) and not path.exists() else [path]
+        )
+        for one in map(Path, paths):
+            inside = sorted(each for each in one.rglob("*") if _form_of(each.name)) if one.is_dir() else [one]
+            for file in inside:
+                if file.is_file() and not any(part[:1] in "._" for part in file.relative_to(one).parts):
+                    state = file.stat()
+                    yield str(file), (state.st_size, state.st_mtime_ns)
+
+    def _elsewhere(self, url: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        import fsspec
+
+        try:
+            self.system, path = fsspec.core.url_to_fs(url)
+            paths = self.system.find(path) if self.system.isdir(path) else sorted(self.system.glob(path))
+            for file in paths:
+                info = self.system.info(file)
+                if info["type"] == "file" and (_form_of(file) or file == path):
+                    yield str(file), (info["size"], *(str(info.get(name)) for name in ("ETag", "mtime", "created")))
+        except (OSError, ImportError, ValueError) as error:
+            raise DataError(f"{url!r} must name files that can be read: {reason(error)}") from error
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what is wrong with the files themselves into one sentence."""
+        import polars as pl
+
+        try:
+            yield
+        except (pl.exceptions.PolarsError, OSError) as error:
+            if isinstance(error, DataError):
+                raise
+            shown = shorten([*map(str, self.names)]) or "the lazy frame"
+            must = f"the files must hold one table, with the same columns and types ({shown})"
+            raise DataError(f"{must}: {reason(error)}") from error
+
+    def table(self, work: Path) -> pl.LazyFrame:
+        """Return the table as a lazy frame; files elsewhere are copied to a folder first."""
+        if self.lazy is not None:
+            return self.lazy
+        self.local = [Path(name) for name in self.names]
+        if self.system is not None:
+            self.local = [work / "copies" / name.lstrip("/") for name in self.names]
+            for name, file in zip(self.names, self.local, strict=True):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self.system.get_file(name, str(file))
+        return self._scanned(self.local)
+
+    def _scanned(self, files: list[Path]) -> pl.LazyFrame:
+        import polars as pl
+
+        form = _form_of(files[0].name) or "parquet"
+        partitions = [[part for part in file.parts[:-1] if "=" in part] for file in files]
+        if form != "csv":
+            scan = pl.scan_parquet if form == "parquet" else pl.scan_ipc
+            return scan(files, hive_partitioning=any(partitions), glob=False) if form == "parquet" else scan(files)
+        separator = "\t" if ".tsv" in files[0].name.lower() else ","
+        parts = []
+        for file, keys in zip(files, partitions, strict=True):
+            read = pl.scan_csv(file, infer_schema_length=None, separator=separator, glob=False)
+            parts.append(read.with_columns(pl.lit(text).alias(name) for name, text in (key.split("=") for key in keys)))
+        return pl.concat(parts, how="vertical_relaxed")
+
+    def place(self, row: int) -> Row:
+        """Return the file that holds a row of the table, and the row there."""
+        import polars as pl
+
+        if len(self.local) < 2:
+            return Row(row)
+        if not self._ends:
+            tables = (self._scanned([file]).select(pl.len()) for file in self.local)
+            self._ends = list(accumulate(table.collect(engine="streaming").item() for table in tables))
+        at = min(bisect_right(self._ends, row), len(self._ends) - 1)
+        return Row(row - (self._ends[at - 1] if at else 0), self.names[at])
+
+
+# Buckets --------------------------------------------------------------------------------------------------------
+
+
+class Buckets:
+    """Rows of a table in parts of whole series, in order of their first rows; iterates over parts and their rows."""
+
+    def __init__(self, table: pl.LazyFrame, id: str, size: int, work: Path) -> None:
+        import polars as pl
+
+        self._table, self._id, self._work, self._size = table, id, work, size
+        row, name = pl.col("first"), pl.col(id).alias("id")
+        grouped = table.select(name).with_row_index("first").group_by("id")
+        counted = grouped.agg(pl.len().alias("rows"), row.min(), row.max().alias("last"))
+        self._series = counted.sort("first").collect(engine="streaming")
+        rows = self._series["rows"].to_numpy().astype(np.int64)
+        begins = np.cumsum(rows) - rows
+        self._cuts = np.flatnonzero(np.diff(begins // size, prepend=-1))  # first series of each bucket
+        self._ends = np.append(begins[self._cuts[1:]], rows.sum())
+        first = np.minimum.reduceat(self._series["first"].to_numpy(), self._cuts)
+        last = np.maximum.reduceat(self._series["last"].to_numpy(), self._cuts)
+        self._together = bool((first[1:] > last[:-1]).all())
+        self._spilt = False
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return int(self._ends[-1])
+
+    def __iter__(self) -> Iterator[tuple[pl.DataFrame, Callable[[int], int]]]:
+        return self._standing() if self._together else self._gathered()
+
+    def _standing(self) -> Iterator[tuple[pl.DataFrame, Callable[[int], int]]]:
+        import polars as pl
+
+        held, begin, number = list[Any](), 0, 0
+        for batch in self._table.collect_batches(chunk_size=self._size, maintain_order=True):
+            while len(batch):
+                part = batch[: int(self._ends[number]) - begin - sum(map(len, held))]
+                held, batch = [*held, part], batch[len(part) :]
+                if begin + sum(map(len, held)) == self._ends[number]:
+                    yield pl.concat(held), begin.__add__
+                    held, begin, number = [], int(self._ends[number]), number + 1
+
+    def _gathered(self) -> Iterator[tuple[pl.DataFrame, Callable[[int], int]]]:
+        import polars as pl
+        import pyarrow as pa
+
+        if not self._spilt:
+            self._spill()
+        names, columns = self._series["id"], self._table.collect_schema().names()
+        for number in range(len(self)):
+            with (self._work / str(number)).open("rb") as file:
+                size, parts = file.seek(0, 2), list[Any]()
+                file.seek(0)
+                while file.tell() < size:
+                    parts.append(pl.from_arrow(pa.ipc.open_stream(file).read_all()))
+            frame = pl.concat(parts)
+            found = frame.with_columns(names.gather(frame[CODE]).alias(self._id)).select(columns)
+            yield found, frame[ROW].item
+
+    def _spill(self) -> None:
+        """Append the rows of each batch to the files of their buckets, with the numbers of series for their names."""
+        import polars as pl
+
+        known = self._series.select(pl.col("id").alias(self._id)).with_row_index(CODE)
+        bucket = np.searchsorted(self._cuts, np.arange(len(known)), side="right") - 1
+        table = self._table.with_row_index(ROW)
+        for batch in table.collect_batches(chunk_size=self._size, maintain_order=True):
+            coded = batch.join(known, on=self._id, how="left", nulls_equal=True, maintain_order="left").drop(self._id)
+            coded = coded.with_columns(pl.Series("bucket of the series", bucket[coded[CODE].to_numpy()]))
+            parts = coded.partition_by("bucket of the series", as_dict=True, include_key=False, maintain_order=True)
+            for (number,), part in parts.items():
+                with (self._work / str(number)).open("ab") as file:
+                    part.write_ipc_stream(file)
+        self._spilt = True
