@@ -65,7 +65,7 @@ class Panel(Series):
             return data
         if hasattr(data, "__panel__"):
             return cls.of(data.__panel__())
-        if is_files(data):
+        if isinstance(data, (str, Path, list, tuple)) and is_files(data):
             return cls.scan(data)
         if isinstance(data, (str, Path)):
             frame, roles, file = read_file(Path(data))
