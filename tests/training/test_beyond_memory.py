@@ -20,6 +20,7 @@ from tsforecast import (
     DriftForecaster,
     ETSForecaster,
     GRUForecaster,
+    LeaveGroupsOut,
     LSTMForecaster,
     MeanForecaster,
     NaiveForecaster,
@@ -28,6 +29,7 @@ from tsforecast import (
     RNNForecaster,
     SeasonalNaiveForecaster,
     WindowAverageForecaster,
+    audit,
     backtest,
     leaderboard,
 )
@@ -174,6 +176,31 @@ def compared(models: Any, panel: Panel) -> tuple[Any, pd.DataFrame]:
     board = leaderboard(models, panel, horizon=3, origins=2)
     scores = backtest(models[0], panel, horizon=3, origins=2, refit=True)
     return board, scores.drop(columns=[name for name in scores if "seconds" in name])
+
+
+class Peeking(NaiveForecaster):
+    """Forecast the number that follows each cutoff in the panel."""
+
+    def forecast(self, past: Any, horizon: int) -> Any:
+        panel = past._panel
+        rows = panel.offsets[past.series] + np.minimum(past.rows, panel.lengths[past.series] - 1)
+        return np.repeat(panel.values[rows][:, None], horizon, axis=1)
+
+
+def test_an_audit_of_a_panel_in_a_file_is_of_some_series(
+    on_disk: Callable[[Panel], Panel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = on_disk(panel_of("groups"))
+    assert "the other series" not in audit(SeasonalNaiveForecaster(3), panel).findings["perturbation"].tolist()
+    monkeypatch.setattr("tsforecast.leakage.audit.SAMPLE", 2)
+    monkeypatch.setattr("tsforecast.leakage.audit.MANY", 2)
+    report = audit(SeasonalNaiveForecaster(3), panel)
+    note = "4 of 12 series of a panel in a file, evenly taken, stand for all"
+    assert report.passed
+    assert set(report.findings.set_index("perturbation").loc["the other series", "note"]) == {note}
+    grouped = backtest(SeasonalNaiveForecaster(3), panel, horizon=3, groups=LeaveGroupsOut())
+    assert set(grouped["leak_audit"]) == {"passed (data)"}
+    assert audit(Peeking(3), panel).outcome == "LEAK (fit)"
 
 
 FIT_WITH_LITTLE_MEMORY = """

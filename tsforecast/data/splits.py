@@ -41,6 +41,10 @@ class Cutoff:
         """Whether enough of each series may be seen to forecast it, shape (N,)."""
         return np.asarray(self.seen - self.start >= self.min_past)
 
+    def select(self, chosen: Positions) -> Cutoff:
+        """Return the cutoff of the chosen series."""
+        return replace(self, **{name: getattr(self, name)[chosen] for name in ("start", "seen", "first", "last")})
+
 
 def is_tested(cutoffs: list[Cutoff]) -> NDArray[np.bool_]:
     """Return for each cutoff and series whether the series is forecast there and has a target, shape (F, N)."""

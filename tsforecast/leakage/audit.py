@@ -40,9 +40,11 @@ from tsforecast.leakage.perturb import (
     unperturbed,
 )
 from tsforecast.leakage.report import AuditLog, AuditReport, join_reports
+from tsforecast.mapped import is_mapped
 
 Level = Literal["data", "fit"]
 MANY = 100  # series, of which each has one kind of other numbers where nothing is trained
+SAMPLE = 500  # series that train, and as many that are tested, of a panel in a file: copies of it are made in memory
 
 
 @unobserved()
@@ -106,7 +108,8 @@ def audit(
     numbers, and a repetition of the past); those of one series or of past covariates alone;
     the rows that validate, which must not move scalers or choices; the group that is tested. The order and number of
     windows that are forecast at a time are changed as well. At level "data" the series of a panel of 100 or more have
-    one kind of other numbers each, in turn, in one copy.
+    one kind of other numbers each, in turn, in one copy. Of a panel in a file with more than 1,000 series, 500 that
+    train and 500 that are tested, evenly taken, stand for all.
 
     Forecasters of this package must be the same to the bit. In anything else a difference of the size of rounding is
     called that, unless larger values show that it grows. Where equal runs differ, those and runs of a copy are drawn in
@@ -300,11 +303,18 @@ def audit_case(
         test = test[Context(panel, test, cutoff.seen[test], cutoff.start[test]).has_observations.any(axis=1)]
     if not len(test):
         raise DataError("no series has a past at the cutoff; use fewer cutoffs or a shorter horizon")
-    judged = "procedure" if _has_other_software(forecaster) else level
+    judged, whole = "procedure" if _has_other_software(forecaster) else level, len(panel)
+    if is_mapped(panel.values) and len(panel) > 2 * SAMPLE:
+        chosen = np.unique(np.concatenate([_evenly(learn, SAMPLE), _evenly(test, SAMPLE)]))
+        learn, test = (np.flatnonzero(np.isin(chosen, part)) for part in (learn, test))
+        panel, cutoff = panel.select(chosen), cutoff.select(chosen)
     case = AuditCase(forecaster, cutoff, learn, test, steps, judged != "data")
     last = panel.label(int(panel.stamps(int(test[0]), int(cutoff.seen[test[0]]) - 1)))
     alone = in_a_new_process if isolated else _here
     log = AuditLog(last, judged, alone(case.fingerprint), panel, exact=True)
+    if len(panel) < whole:
+        note = f"{len(panel)} of {whole} series of a panel in a file, evenly taken, stand for all"
+        log.add("the other series", "not run", note=note)
     seen = cutoff.seen
     if trains_on_other_groups(panel, learn, cutoff):  # training series have no cutoff
         seen = np.where(np.isin(np.arange(len(panel)), test), seen, panel.lengths)
@@ -323,6 +333,12 @@ def audit_case(
             if twin is not None:
                 log.add("a series on both sides", "LEAK", note=f"series {twin!r} equals {str(panel.ids[i])!r}")
     return log.report(isolated)
+
+
+def _evenly(positions: Positions, most: int) -> Positions:
+    """Return at most so many of some positions, spread evenly."""
+    chosen = np.unique(np.linspace(0, len(positions) - 1, min(most, len(positions))).astype(np.int64))
+    return np.asarray(positions[chosen])
 
 
 def _has_other_software(forecaster: Forecaster) -> bool:
