@@ -87,17 +87,31 @@ class Mapped(np.memmap[Any, Any]):
         return self if self._mmap is not None else np.array(self, subok=False)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._mmap is None or not (self.size and self.flags.c_contiguous):
-            return self.view(np.ndarray).__reduce_ex__(protocol)
-        start = np.frombuffer(self._mmap, dtype=np.uint8).ctypes.data  # of the pages; those before are not mapped
-        place = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY + self.ctypes.data - start
-        return _opened, (str(self.filename), self.dtype.str, self.shape, place, self._state)
+        found = reference_of(self)
+        return self.view(np.ndarray).__reduce_ex__(protocol) if found is None else (opened, found)
+
+    def _place(self) -> int:
+        """Return the byte of the file where the first number lies."""
+        pages = cast("mmap.mmap", self._mmap)  # from the one on that holds the first number of the whole array
+        start = np.frombuffer(pages, dtype=np.uint8).ctypes.data
+        return int(self.offset - self.offset % mmap.ALLOCATIONGRANULARITY + self.ctypes.data - start)
 
 
-def _opened(path: str, dtype: str, shape: tuple[int, ...], offset: int, state: tuple[int, int]) -> Mapped:
-    """Return the array that a reference stands for."""
+Reference = tuple[str, str, tuple[int, ...], int, tuple[int, int]]  # path, type, shape, first byte, and state of a file
+
+
+def reference_of(array: Any) -> Reference | None:
+    """Return where a `Mapped` array lies, for `opened`; None of other arrays, and of parts that are not contiguous."""
+    if not isinstance(array, Mapped) or array._mmap is None or not (array.size and array.flags.c_contiguous):
+        return None
+    assert array._state is not None
+    return str(array.filename), array.dtype.str, array.shape, array._place(), array._state
+
+
+def opened(path: str, dtype: str, shape: tuple[int, ...], offset: int, state: tuple[int, int] | None) -> Mapped:
+    """Return the array that a reference stands for; a DataError where the file is not in that state any more."""
     found = Mapped(path, dtype, shape, offset)
-    if found._state != state:
+    if state is not None and found._state != state:
         raise DataError(f"the file {path!r} must be as it was when it was read: it has changed; read the data again")
     return found
 

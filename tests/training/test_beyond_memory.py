@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 
 from tsforecast import (
     Conv1DForecaster,
@@ -32,11 +34,15 @@ from tsforecast import (
     audit,
     backtest,
     leaderboard,
+    load,
+    save,
 )
 from tsforecast import mapped as module
 from tsforecast.data import preprocessing
+from tsforecast.errors import ModelFileError
 from tsforecast.forecasters import anchors
 from tsforecast.mapped import Mapped, is_mapped
+from tsforecast.saving import codec
 
 SMALL = {"horizon": 3, "units": 4, "max_epochs": 2, "steps_per_epoch": 4, "random_state": 0}
 
@@ -201,6 +207,32 @@ def test_an_audit_of_a_panel_in_a_file_is_of_some_series(
     grouped = backtest(SeasonalNaiveForecaster(3), panel, horizon=3, groups=LeaveGroupsOut())
     assert set(grouped["leak_audit"]) == {"passed (data)"}
     assert audit(Peeking(3), panel).outcome == "LEAK (fit)"
+
+
+def test_a_saved_model_refers_to_a_large_panel_in_a_file(
+    on_disk: Callable[[Panel], Panel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "MOST_VALUES", 1_000)
+    panel = on_disk(panel_of("ragged NaN"))
+    model = GRUForecaster(**SMALL).fit(panel)
+    file, folder = Path(str(panel.values.filename)), tmp_path / "model"  # type: ignore[attr-defined]
+    assert len(pickle.dumps(model)) < len(pickle.dumps(GRUForecaster(**SMALL).fit(panel_of("ragged NaN"))))
+    save(model, folder)
+    assert "panel.values" not in safe_open(folder / "numbers.safetensors", "numpy").keys()  # noqa: SIM118
+    for back in (load(folder), pickle.loads(pickle.dumps(model))):
+        assert is_mapped(back.panel_.values)
+        assert same_numbers(back.predict(interval=0.8), model.predict(interval=0.8))
+    os.utime(file, ns=(0, 0))  # a copy of the same numbers will do
+    assert same_numbers(load(folder).predict(), model.predict())
+    numbers = np.fromfile(file, np.float32)
+    numbers[5] += 1
+    numbers.tofile(tmp_path / "other")
+    (tmp_path / "other").replace(file)
+    with pytest.raises(ModelFileError, match=r"must be as it was: the file .* holds other numbers; put it back"):
+        load(folder)
+    file.unlink()
+    with pytest.raises(ModelFileError, match=r"must lie where it lay: the file .* must be one that can be read"):
+        load(folder)
 
 
 FIT_WITH_LITTLE_MEMORY = """

@@ -16,7 +16,8 @@ from tsforecast.data.calendar import Frequency
 from tsforecast.data.panel import Panel
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.series import CleaningPolicy, Roles, SeasonSource, Source
-from tsforecast.errors import ModelFileError, raise_any
+from tsforecast.errors import DataError, ModelFileError, raise_any
+from tsforecast.mapped import opened, reference_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -26,6 +27,7 @@ Numbers = dict[str, NDArray[Any]]
 FLOAT, TUPLE, DICT, ARRAY, UNFITTED = "float", "tuple", "dict", "array", "unfitted"
 _TAGS = {FLOAT, TUPLE, DICT, ARRAY, UNFITTED}
 _KINDS = "biufUO"  # of arrays: numbers, text, and mixed values
+MOST_VALUES = 1 << 28  # bytes of a panel that are written into a model; of more in a file the place is
 MOST_BYTES = 1 << 26  # of an array of text, whose every item takes the room of the longest
 
 
@@ -140,7 +142,7 @@ _ARRAYS = ("values", "offsets", "starts")
 
 
 def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
-    """Return the description of a panel, and its arrays."""
+    """Return the description of a panel, and its arrays; of large values in a file, where they lie."""
     described = {
         "ids": panel.ids,
         "frequency": asdict(panel.frequency),
@@ -154,13 +156,25 @@ def pack(panel: Panel) -> tuple[dict[str, Any], Numbers]:
         "mending": asdict(panel.cleaning),
         "notes": panel.notes,
     }
-    return described, {f"panel.{name}": getattr(panel, name) for name in _ARRAYS}
+    arrays = {f"panel.{name}": getattr(panel, name) for name in _ARRAYS}
+    if panel.values.nbytes >= MOST_VALUES and (reference := reference_of(panel.values)):
+        del arrays["panel.values"]
+        described["values"] = {"reference": reference, "sha256": panel.fingerprint()}
+    return described, arrays
 
 
 def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
     """Undo `pack`; raise ModelFileError with all parts that do not fit the others."""
     source = typed(Source, described["source"])
-    arrays: dict[str, Any] = {name: numbers[f"panel.{name}"] for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: numbers[f"panel.{name}"] for name in _ARRAYS if f"panel.{name}" in numbers}
+    if held := described.get("values"):
+        path, kind, shape, begin, _ = held["reference"]
+        if np.dtype(kind).kind != "f":
+            raise ModelFileError(f"values of a panel must be floats: got {kind!r}")
+        try:
+            arrays["values"] = opened(path, kind, shape, begin, None)
+        except DataError as error:
+            raise ModelFileError(f"the panel that was fitted must lie where it lay: {error}") from error
     panel = (SupervisedPanel if source.form == "windows" else Panel)(
         **arrays,
         ids=described["ids"],
@@ -176,6 +190,9 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
         other_seasons=tuple(described.get("other_seasons", ())),
     )
     raise_any(_problems(panel), ModelFileError)
+    if held and reference_of(panel.values) != held["reference"] and panel.fingerprint() != held["sha256"]:
+        must = f"the panel that was fitted must be as it was: the file {held['reference'][0]!r} holds other numbers"
+        raise ModelFileError(f"{must}; put it back, or fit the model anew")
     return panel
 
 
