@@ -49,11 +49,12 @@ class Mapped(np.memmap[Any, Any]):
 
     Examples
     --------
-    >>> import pickle, tempfile
+    >>> import tempfile
+    >>> from pickle import dumps, loads
     >>> path = Path(tempfile.mkdtemp()) / "numbers"
     >>> np.arange(1000.0).tofile(path)
     >>> numbers = Mapped(path, np.float64, (500, 2))
-    >>> len(pickle.dumps(numbers)) < 500, pickle.loads(pickle.dumps(numbers[10:12])).tolist()
+    >>> len(dumps(numbers)) < 500, loads(dumps(numbers[10:12])).tolist()
     (True, [[20.0, 21.0], [22.0, 23.0]])
     """
 
