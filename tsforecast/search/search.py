@@ -15,7 +15,6 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from platformdirs import user_data_dir
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
@@ -49,6 +48,7 @@ from tsforecast.search.storage import (
     open_search,
     pair_problems,
     read_search,
+    search_folder,
     trials_table,
     write_outcome,
 )
@@ -178,7 +178,11 @@ class RaySearch(Forecaster):
         "take more than 15 seconds; it has all trials where a Ray runs already, where trials pause (HyperBand, "
         "populations), and where they ask for more than processors. A trial has the same numbers either way.",
     )
-    storage: str | Path | None = setting(default=None, doc="Folder for searches; in the user's data unless given.")
+    storage: str | Path | None = setting(
+        default=None,
+        doc="Folder for searches, which workers on other machines need not reach, or a URL of fsspec, such as "
+        '``"s3://bucket/searches"``, that gets a copy; in the user\'s data unless given.',
+    )
     name: str | None = setting(
         default=None,
         doc="Folder in `storage`; derived from data and settings unless given, so that the same search is resumed.",
@@ -278,6 +282,8 @@ class RaySearch(Forecaster):
         self.optimism_ = honest.optimism if honest else float("nan")
         why = spec.hopeless(honest, over) if honest and hopeless else ""
         write_outcome(self.folder_, self.optimism_, why)
+        if config.mirror:
+            config.mirror.push()
         self._refit(space, objectives[0], fit)
         self.complete_ = hopeless or over >= spec.trials
         if hopeless:
@@ -318,11 +324,12 @@ class RaySearch(Forecaster):
             | {name: str(value) for name, value in newest.settings.items()}
             | identity
         )
-        folder = Path(self.storage or Path(user_data_dir("tsforecast"), "searches")).absolute()
-        folder /= self.name or f"{type(self.forecaster).__name__}-{joblib.hash(identity)[:12]}"
+        name = self.name or f"{type(self.forecaster).__name__}-{joblib.hash(identity)[:12]}"
+        folder, mirror = search_folder(self.storage, name)
         open_search(folder, identity, spec, self.resume)
         resources = dict(self.resources_per_trial or {"cpu": 1})
-        return RunConfig(spec, folder, self.random_state, self.time_budget, resources, self.address, self.give_up)
+        run = self.random_state, self.time_budget, resources, self.address, self.give_up
+        return RunConfig(spec, folder, *run, mirror)
 
     def _refit(self, space: Space, objective: Objective, fit: Callable[[Any], Any]) -> None:
         """Fit the settings of the best trial on all data."""

@@ -1,24 +1,32 @@
 """The folder of a search: its specification, trial log and outcome; readable without the data.
 
-The trial log has one JSON line per event, which are read back as one record per trial or as a table.
+The trial log has one JSON line per event, which are read back as one record per trial or as a table. Workers that do
+not reach the folder send the files of a trial with its scores; a folder that stands for a URL is copied there.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 import pandas as pd
+from platformdirs import user_data_dir
 
-from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, counted, shorten
-from tsforecast.files import new_file, require_place
+from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, counted, reason, shorten
+from tsforecast.files import OutputError, new_file, new_folder, require_place
 from tsforecast.search.objective import LEVEL, Honest
 from tsforecast.search.space import Settings, Space
 
-SPEC_FILE, LOG_FILE, OUTCOME_FILE = "search.json", "journal.jsonl", "outcome.json"
+SPEC_FILE, LOG_FILE, OUTCOME_FILE, MARK_FILE = "search.json", "journal.jsonl", "outcome.json", "driver"
+MIRROR_EVERY = 10.0  # seconds
+Files = dict[str, tuple[int, bytes]]  # by name in a folder: new content from this byte on
 Searcher = Literal["tpe", "gp", "random", "grid", "bohb", "hyperopt"]
 Scheduler = Literal["auto", "asha", "hyperband", "median", "pbt", "none"]
 
@@ -31,6 +39,7 @@ class TrialRecord:
     skills: dict[int, float] = field(default_factory=dict)  # by reported epoch, from 0 on
     seconds: float = float("nan")
     ended: bool = False  # stopped, or failed
+    lost: int = 0  # times that its process died since its last epoch
     error: str = ""  # also empty where the trial went on since
     trial: int = 1  # its number; 0 is the naive forecast
 
@@ -77,12 +86,109 @@ def read_log(folder: Path) -> list[TrialRecord]:
         record = records.setdefault(event["trial"], TrialRecord(event.get("code", {}), trial=event["trial"]))
         if event["event"] == "epoch":
             record.code, record.error = event["code"], ""  # population based training changes the code
+            record.lost = 0
             record.skills[0] = event["start"]
             record.skills[event["epoch"]] = event["skill"]
             record.seconds = event["seconds"]
         elif event["event"] in ("done", "failed"):
             record.ended, record.error = not event.get("again"), event.get("error", "")
+            record.lost += event.get("lost", 0)
     return [records[trial] for trial in sorted(records)]
+
+
+def changed_files(folder: Path, sent: dict[str, bytes]) -> Files:
+    """Return what changed in the folder of a trial since the files were as in `sent`, which is brought up to date.
+
+    Of files that grew that is their end; files of a folder within come together.
+    """
+    now = {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted([*folder.glob("*.npy"), *folder.glob("[!.]*/*")])
+        if file.is_file()
+    }
+    changed = {name for name, content in now.items() if sent.get(name) != content}
+    parents = {Path(name).parent for name in changed} - {Path()}
+    found: Files = {}
+    for name, content in now.items():
+        if Path(name).parent in parents:
+            found[name] = (0, content)
+        elif name in changed:
+            start = len(sent[name]) if name in sent and content.startswith(sent[name]) else 0
+            found[name] = (start, content[start:])
+    sent.update(now)
+    return found
+
+
+def write_files(folder: Path, files: Files) -> None:
+    """Write what `changed_files` returned elsewhere: each file, and each folder within, whole or not at all."""
+    for parent in {Path(name).parent for name in files} - {Path()}:
+        of_parent = {Path(name).name: content for name, (_, content) in files.items() if Path(name).parent == parent}
+        with new_folder(folder / parent, mark=min(of_parent)) as unfinished:
+            for name, content in of_parent.items():
+                (unfinished / name).write_bytes(content)
+    for name, (start, content) in files.items():
+        if Path(name).parent != Path():
+            continue
+        before = (folder / name).read_bytes()[:start] if start else b""
+        with new_file(folder / name) as whole:
+            whole.write_bytes(before + content)
+
+
+class Mirror:
+    """A folder at a URL of fsspec that has what a local folder has, except for the weights of trials under way."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        import fsspec
+
+        try:
+            self.system, self.root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise ParameterError(
+                f"storage must be a folder, or a URL that fsspec knows: got {url!r} ({reason(error)})"
+            ) from error
+        self.url, self.folder = url, folder
+        self._sent: dict[Path, tuple[int, int]] = {}
+        self._next = 0.0
+
+    def pull(self) -> None:
+        """Copy a search from the URL, unless the local folder has as much of it, or more."""
+        with self._reachable():
+            log = f"{self.root}/{LOG_FILE}"
+            there = self.system.size(log) if self.system.exists(log) else 0
+            here = self.folder / LOG_FILE
+            if self.system.exists(f"{self.root}/{SPEC_FILE}") and there > (
+                here.stat().st_size if here.exists() else -1
+            ):
+                for path in self.system.find(self.root):
+                    with new_file(self.folder / path.removeprefix(self.root).lstrip("/")) as unfinished:
+                        self.system.get_file(path, str(unfinished))
+
+    def push(self, now: bool = True) -> None:
+        """Copy what changed to the URL; unless `now`, only if the last time was a while ago. The log comes last."""
+        if not now and time.monotonic() < self._next:
+            return
+        names = [*self.folder.glob("trials/*/*.npy"), *self.folder.glob("*.json"), self.folder / LOG_FILE]
+        with self._reachable():
+            for file in names:
+                if not file.exists():
+                    continue
+                state = file.stat()
+                if self._sent.get(file) != (state.st_size, state.st_mtime_ns):
+                    target = f"{self.root}/{file.relative_to(self.folder).as_posix()}"
+                    self.system.makedirs(target.rpartition("/")[0], exist_ok=True)
+                    self.system.put_file(str(file), target)
+                    self._sent[file] = (state.st_size, state.st_mtime_ns)
+        self._next = time.monotonic() + MIRROR_EVERY
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"storage {self.url!r} must be a place that can be read and written: {reason(error)}; what it lacks is "
+                f"in {str(self.folder)!r}: run the search again when it can be reached"
+            ) from error
 
 
 def trials_table(records: list[TrialRecord], space: Space, epochs: int) -> pd.DataFrame:
@@ -184,6 +290,8 @@ class RunConfig:
     resources: dict[str, float]
     address: str | None
     give_up: bool  # end when nothing beats naive
+    mirror: Mirror | None = None
+    mark: str = ""  # see `is_shared`
 
     @property
     def pauses(self) -> bool:
@@ -193,6 +301,11 @@ class RunConfig:
     def trial_folder(self, trial: int) -> Path:
         """Return the folder that holds the state of a trial, and the losses of its epochs."""
         return self.folder / "trials" / f"{trial:05d}"
+
+    def is_shared(self) -> bool:
+        """Return whether this process reaches the folder of the driver, known by a file whose text is `mark`."""
+        file = self.folder / MARK_FILE
+        return file.is_file() and file.read_text(encoding="utf-8") == self.mark
 
 
 @dataclass(frozen=True)
@@ -209,6 +322,17 @@ class StoredSearch:
     def trials(self) -> pd.DataFrame:
         """All trials, the naive forecast first; see `RaySearch.trials_`."""
         return trials_table(self.records, self.space, self.spec.epochs)
+
+
+def search_folder(storage: str | Path | None, name: str) -> tuple[Path, Mirror | None]:
+    """Return the folder of a search, and the copy of it where `storage` is a URL."""
+    usual = Path(user_data_dir("tsforecast"), "searches")
+    if not isinstance(storage, str) or "://" not in storage:
+        return Path(storage or usual).absolute() / name, None
+    folder = usual / joblib.hash(storage)[:12] / name
+    mirror = Mirror(f"{storage.rstrip('/')}/{name}", folder)
+    mirror.pull()
+    return folder, mirror
 
 
 def open_search(folder: Path, identity: dict[str, str], spec: SearchSpec, resume: bool | str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -26,7 +28,19 @@ from tsforecast.events import clock, interruptible, unobserved
 from tsforecast.executors import connected, silenced
 from tsforecast.files import OutputError
 from tsforecast.search.space import Settings, Space
-from tsforecast.search.storage import RunConfig, SearchSpec, TrialRecord, append_event, read_log, repair_log
+from tsforecast.search.storage import (
+    MARK_FILE,
+    Files,
+    Mirror,
+    RunConfig,
+    SearchSpec,
+    TrialRecord,
+    append_event,
+    changed_files,
+    read_log,
+    repair_log,
+    write_files,
+)
 from tsforecast.search.suggest import JOB, SCORE, Rules
 from tsforecast.search.trial import Score, TrialSetup, judge, run_job
 
@@ -37,6 +51,8 @@ ENOUGH_TRIALS, ENOUGH_SHARE = 10, 0.5  # trials, and share of all, after which a
 # Ray takes some ten seconds to start, in which one process gets through as many seconds of trials. Whether what is left
 # takes longer is known, well enough, after a few: the first trial loads kernels.
 QUICK, KNOWN = 15.0, 3.0  # seconds
+RETRIES = 2  # runs of a trial whose process died, or whose node was lost, in which it gets no further
+FILES = "files"  # in the result of a trial
 LEAST_ROOM = 1 << 16  # bytes without which a trial cannot keep its state
 # Ray pickles its callbacks, and cannot pickle a terminal, nor should it the data.
 _listeners: list[Listener] = []
@@ -53,6 +69,7 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -
     try:
         with _exclusive(config.folder):
             repair_log(config.folder)
+            config = replace(config, mark=_mark(config.folder))
             earlier = read_log(config.folder)
             over = [record for record in earlier if record.is_over(spec.epochs)]
             with _show_progress(verbose, space, spec, over), _watch(setup, config) as is_hopeless:
@@ -77,15 +94,32 @@ def _run(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[Trial
     if config.address is None and not ray.is_initialized() and not config.pauses and set(config.resources) <= {"cpu"}:
         if _Here(setup, space, config, Rules.of(setup, space, config, earlier)).run():
             return
-        earlier = read_log(config.folder)
-        if config.time_budget is not None:
-            config = replace(config, time_budget=max(0.01, config.time_budget - (time.monotonic() - began)))
+        earlier, config = read_log(config.folder), _with_time_left(config, began)
     with connected(config.address):
-        _tuner(setup, space, config, Rules.of(setup, space, config, earlier)).fit()
+        while True:
+            _tuner(setup, space, config, Rules.of(setup, space, config, earlier)).fit()
+            earlier = read_log(config.folder)
+            left = [record for record in earlier if not record.is_over(config.spec.epochs)]
+            # An end by Ctrl-C, or for lack of time, leaves trials that were not lost.
+            if not left or len(earlier) < config.spec.trials or not all(record.lost for record in left):
+                return
+            config = _with_time_left(config, began)
+
+
+def _with_time_left(config: RunConfig, began: float) -> RunConfig:
+    """Return the configuration of the rest of a run that began at that time."""
+    if config.time_budget is None:
+        return config
+    return replace(config, time_budget=max(0.01, config.time_budget - (time.monotonic() - began)))
 
 
 def _tuner(setup: TrialSetup, space: Space, config: RunConfig, rules: Rules) -> ray.tune.Tuner:
-    spec, shared = config.spec, {"setup": setup, "space": space, "run": config}
+    spec, place, system = config.spec, str(config.folder), None
+    if config.mirror and config.pauses:  # states of trials go straight there, from wherever they are
+        place, system = f"{config.mirror.root}/ray", _arrow(config.mirror)
+    begun = [config.trial_folder(record.trial) for record in read_log(config.folder) if not record.is_over(spec.epochs)]
+    kept = {folder.name: changed_files(folder, {}) for folder in begun}
+    shared = {"setup": setup, "space": space, "run": replace(config, mirror=None), "kept": kept}
     return ray.tune.Tuner(
         ray.tune.with_resources(ray.tune.with_parameters(_trainable, **shared), config.resources),
         param_space=None if rules.searcher else {JOB: ray.tune.grid_search(rules.jobs)},
@@ -100,8 +134,9 @@ def _tuner(setup: TrialSetup, space: Space, config: RunConfig, rules: Rules) -> 
         run_config=ray.tune.RunConfig(
             name="ray",
             stop=_Hopeless(config.folder),
-            storage_path=str(config.folder),
-            callbacks=[_LogCallback(config.folder)],
+            storage_path=place,
+            storage_filesystem=system,
+            callbacks=[_LogCallback(config)],
             # A population takes over the weights of trials that have gone on since.
             checkpoint_config=ray.tune.CheckpointConfig(num_to_keep=None if spec.stopping == "pbt" else 2),
             verbose=0,
@@ -109,17 +144,28 @@ def _tuner(setup: TrialSetup, space: Space, config: RunConfig, rules: Rules) -> 
     )
 
 
-def _trainable(config: Settings, setup: TrialSetup, space: Space, run: RunConfig) -> None:
-    """Run one trial in a worker process of Ray."""
+def _trainable(config: Settings, setup: TrialSetup, space: Space, run: RunConfig, kept: dict[str, Files]) -> None:
+    """Run one trial in a worker process of Ray.
+
+    Where that does not reach the folder of the search, the trial has a folder of its own, with the files that are
+    `kept` of it, and what changes in it goes along with each score.
+    """
     job, checkpoint = config[JOB], ray.tune.get_checkpoint()
-    folder = run.trial_folder(job["trial"])
+    with ExitStack() as stack:
+        sent: dict[str, bytes] | None = None
+        if not run.is_shared():
+            run = replace(run, folder=Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            sent = {}
+            write_files(run.trial_folder(job["trial"]), kept.get(run.trial_folder(job["trial"]).name, {}))
+        folder = run.trial_folder(job["trial"])
 
-    def report(score: Score) -> None:
-        state = ray.tune.Checkpoint.from_directory(folder) if run.pauses else None
-        ray.tune.report(asdict(score), checkpoint=state)
+        def report(score: Score) -> None:
+            state = ray.tune.Checkpoint.from_directory(folder) if run.pauses else None
+            files = {} if sent is None else {FILES: changed_files(folder, sent)}
+            ray.tune.report(asdict(score) | files, checkpoint=state)
 
-    restore = checkpoint.to_directory if checkpoint else None
-    run_job(setup, space, run, job, report, restore)
+        restore = checkpoint.to_directory if checkpoint else None
+        run_job(setup, space, run, job, report, restore)
 
 
 @dataclass(eq=False)
@@ -157,7 +203,7 @@ class _Here:
 
     def __init__(self, setup: TrialSetup, space: Space, config: RunConfig, rules: Rules) -> None:
         self.setup, self.space, self.config, self.rules = setup, space, config, rules
-        self.log, self.scheduler = _LogCallback(config.folder), cast(Any, rules.scheduler)
+        self.log, self.scheduler = _LogCallback(config), cast(Any, rules.scheduler)
         self.controller = SimpleNamespace(get_live_trials=list)
         self.began, self.start = time.monotonic(), clock()
         self.over = 0  # trials
@@ -226,15 +272,17 @@ class _Here:
 
 
 class _LogCallback(ray.tune.Callback):
-    """Writes the trial log, and calls the listeners in this process."""
+    """Writes the trial log, with files that workers send, and calls the listeners in this process."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._append("began", trial, code=_code(trial))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        if FILES in result:
+            write_files(self.config.trial_folder(trial.config[JOB]["trial"]), result[FILES])
         fields = {name: result[name] for name in ("epoch", "skill", "start")}
         seconds = trial.config[JOB]["seconds"] + result["time_total_s"]
         self._append("epoch", trial, code=_code(trial), seconds=seconds, **fields)
@@ -248,14 +296,19 @@ class _LogCallback(ray.tune.Callback):
         self._notify("done", {})
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
+        deaths = {record.trial: record.lost for record in read_log(self.config.folder)}
         for trial in trials:  # Ray has the errors of trials only now
             if (error := _error_of(trial)) is not None:
+                lost = _is_lost(error)
                 # A trial that failed because nothing, or not even its error, could be written is run again.
                 again = isinstance(getattr(error, "cause", None), OSError) or not str(error).strip()
-                self._append("failed", trial, error=_error_text(error), again=again)
+                again |= lost and deaths.get(trial.config[JOB]["trial"], 0) < RETRIES
+                self._append("failed", trial, error=_error_text(error), again=again, lost=int(lost))
 
     def _append(self, event: str, trial: Any, **fields: Any) -> None:
-        append_event(self.folder, event, trial.config[JOB]["trial"], **fields)
+        append_event(self.config.folder, event, trial.config[JOB]["trial"], **fields)
+        if self.config.mirror:
+            self.config.mirror.push(now=event != "epoch")
 
     def _notify(self, event: str, result: dict[str, Any]) -> None:
         for listen in _listeners:
@@ -303,6 +356,20 @@ def _watch(setup: TrialSetup, config: RunConfig) -> Iterator[Callable[[], bool]]
         _hopeless.discard(config.folder)
 
 
+def _mark(folder: Path) -> str:
+    """Mark a folder, so that workers know whether they reach it: the folder of a node may have the same name."""
+    mark = uuid.uuid4().hex
+    (folder / MARK_FILE).write_text(mark, encoding="utf-8")
+    return mark
+
+
+def _arrow(mirror: Mirror) -> Any:
+    """Return the file system of a mirror as Ray takes it."""
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    return PyFileSystem(FSSpecHandler(mirror.system))
+
+
 def _code(trial: Any) -> Settings:
     """Return encoded settings with numbers that JSON can hold."""
     code = trial.config[JOB]["code"]
@@ -318,6 +385,12 @@ def _error_of(trial: Any) -> Exception | None:
         return OSError()
 
 
+def _is_lost(error: Exception) -> bool:
+    """Return whether a trial ended with its process or node: Ray has no more of that than a text of its own."""
+    text = str(error)
+    return getattr(error, "cause", None) is None and bool(text.strip()) and not re.search("Traceback|ray::", text)
+
+
 def _error_text(error: Exception) -> str:
     """Return the message of the error that ended a trial, without Ray's traceback."""
     cause = getattr(error, "cause", None)
@@ -325,8 +398,8 @@ def _error_text(error: Exception) -> str:
         return f"it needs more memory than there is ({reason(cause)}): use smaller settings, or fewer trials at a time"
     if cause is not None:
         return f"{type(cause).__name__}: {reason(cause)}"
-    if any(words in str(error) for words in ("died unexpectedly", "process has died", "low on memory")):
-        return "its process died; it may need more memory: use smaller settings, or fewer trials at a time"
+    if _is_lost(error):
+        return "its process or node was lost; it may need more memory: use smaller settings, or fewer trials at a time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return "its error could not be kept"
