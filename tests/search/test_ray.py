@@ -22,6 +22,7 @@ from tsforecast.errors import ParameterError, TrainingError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.estimators.persistence import load
 from tsforecast.forecasters.neural import NeuralForecaster
+from tsforecast.search import tuner
 from tsforecast.search.objective import forecast_objectives
 from tsforecast.search.search import RaySearch
 from tsforecast.search.space import Space, log
@@ -186,7 +187,10 @@ class Faulty(NeuralForecaster):
         return super().fit(data, *rest, **more)
 
 
-def test_a_trial_that_raises_or_is_killed_is_a_row_and_the_search_goes_on(ray_here: None, tmp_path: Path) -> None:
+def test_a_trial_that_raises_or_is_killed_is_a_row_and_the_search_goes_on(
+    ray_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuner, "RETRIES", 1)  # in place of 2
     space = {"units": [2, 3, 4, 8]}
     search = RaySearch(
         Faulty(window=12, horizon=3), space, trials=4, searcher="grid", scheduler="none", max_epochs=2, storage=tmp_path
@@ -196,6 +200,8 @@ def test_a_trial_that_raises_or_is_killed_is_a_row_and_the_search_goes_on(ray_he
     errors = search.trials_.set_index("param_units")["error"]
     assert errors[3.0] == "ZeroDivisionError: no denominator"
     assert "died" in errors[4.0]
+    begun = [line for line in (search.folder_ / LOG_FILE).read_text().splitlines() if '"began"' in line]
+    assert len(begun) == 4 + 1  # only what was killed is run again
 
 
 ALL = [

@@ -399,7 +399,7 @@ def _error_text(error: Exception) -> str:
     if cause is not None:
         return f"{type(cause).__name__}: {reason(cause)}"
     if _is_lost(error):
-        return "its process or node was lost; it may need more memory: use smaller settings, or fewer trials at a time"
+        return "its process or node died; it may need more memory: use smaller settings, or fewer trials at a time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return "its error could not be kept"
