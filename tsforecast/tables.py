@@ -28,10 +28,12 @@ def is_files(data: object) -> bool:
     """Return whether data are the names of files that can be scanned: one, a pattern, a folder, or a list of files."""
     if isinstance(data, (list, tuple)):
         return len(data) > 0 and all(isinstance(one, (str, Path)) for one in data)
-    if not isinstance(data, (str, Path)):
-        return False
-    text = str(data)
-    return _form_of(text) is not None or glob.has_magic(text) or "://" in text or Path(text).is_dir()
+    return isinstance(data, (str, Path)) and (_form_of(str(data)) is not None or is_many(str(data)))
+
+
+def is_many(name: str) -> bool:
+    """Return whether a name may be that of several files: a pattern, a folder or a URL."""
+    return (glob.has_magic(name) and not Path(name).exists()) or "://" in name or Path(name).is_dir()
 
 
 def _form_of(name: str) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +23,7 @@ from tsforecast.data import store
 from tsforecast.errors import DataError
 
 # Of numbers, which rows there are, and of which files; which share they are; and what closed shops look like.
-VAGUE = re.compile(r"row \d+( of [^\s),]+)?|(; )?\d+\.\d% of the rows|, (all|\d+) (on|at the hours) [^;)]*as it seems")
+VAGUE = re.compile(r"row \d+( of [^\s),;]+)?|(; )?\d+\.\d% of the rows|, (all|\d+) (on|at the hours) [^;)]*as it seems")
 STEPS = {"D": "1d", "h": "1h", "MS": "1mo", "QS": "1q", "7D": "1w", "B": "1d"}
 
 
@@ -146,6 +148,59 @@ def test_a_scan_finds_what_reading_in_memory_finds(
         each for each in wanted.notes if "closed" not in each
     ]
     assert disk.fingerprint() == wanted.fingerprint()
+
+
+ODD: dict[str, tuple[Any, dict[str, Any]]] = {
+    "categories": (pl.col("shop").cast(pl.Categorical), {}),
+    "names of a type": (pl.col("shop").cast(pl.Enum([f"shop {i}" for i in range(40)])), {}),
+    "rows without a name": (pl.when(pl.col("shop") == "shop 7").then(None).otherwise("shop").alias("shop"), {}),
+    "rows without a time": (pl.when(pl.int_range(pl.len()) % 99 == 0).then(None).otherwise("day").alias("day"), {}),
+    "text among numbers": (
+        pl.when(pl.int_range(pl.len()) == 340)
+        .then(pl.lit("x"))
+        .otherwise(pl.col("sold").cast(pl.String))
+        .alias("sold"),
+        {},
+    ),
+    "too many texts": (pl.col("sold").cast(pl.String).add("x").alias("word"), {"past": "word"}),
+    "texts of dates": (pl.col("day").dt.strftime("%Y-%m-%dT00:00:00+01:00"), {}),
+    "dates of no form": (pl.col("day").dt.strftime("%d.%m.%Y"), {}),
+    "hours of a zone": (pl.col("day").cast(pl.Datetime).dt.replace_time_zone("Europe/Berlin"), {}),
+    "digits and counts": (
+        pl.when(pl.col("shop").str.ends_with("3")).then(pl.int_range(pl.len()) % 20).otherwise(202401).alias("day"),
+        {"duplicates": "last"},
+    ),
+    "bins": (pl.col("day").cast(pl.Datetime).dt.offset_by("7m"), {"resample": "3D"}),
+    "clocks that err": (
+        pl.col("day").cast(pl.Datetime) + pl.duration(milliseconds=pl.int_range(pl.len()) % 3),
+        {"frequency": "D", "tolerance": "5ms"},
+    ),
+    "stamps off the grid": (pl.col("day").cast(pl.Datetime) + pl.duration(milliseconds=pl.int_range(pl.len()) % 3), {}),
+    "no time": (pl.col("day").reverse(), {"time": False}),
+    "facts that are missing": (
+        pl.col("shop").str.slice(5).cast(pl.Int64).replace(3, None).alias("fact"),
+        {"static": "fact"},
+    ),
+    "another column": (pl.col("day"), {"target": "solt"}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_odd_is_read_or_refused_as_in_memory(kind: str, tmp_path: Path) -> None:
+    change, options = ODD[kind]
+    frame, asked = shops().with_columns(change), {"id": "shop", "time": "day", "target": "sold"} | options
+    folder = write(frame, tmp_path / "files", 3)
+    memory, disk = outcome(lambda: Panel.from_frame(frame, **asked)), outcome(lambda: Panel.scan(folder, **asked))
+    assert type(memory) is type(disk), (memory, disk)
+    if isinstance(memory, DataError):
+        found, wanted = ([VAGUE.sub("", str(each)) for each in error.problems] for error in (disk, memory))
+        assert found == wanted
+        return
+    assert disk.fingerprint() == replace(memory, values=memory.values.astype(np.float32)).fingerprint()
+    assert (disk.source, disk.notes) == (memory.source, tuple(map(str, memory.notes)))
+    assert {name: str(held) for name, held in disk.statics.items()} == {
+        name: str(held) for name, held in memory.statics.items()
+    }
 
 
 def shops(count: int = 40, steps: int = 20) -> pl.DataFrame:
@@ -286,3 +341,17 @@ def test_a_model_fits_and_predicts_files(tmp_path: Path) -> None:
     assert found.equals(model.fit(frame).predict())
     naive = SeasonalNaiveForecaster(horizon=3)
     assert naive.fit(sorted(folder.iterdir())).predict().equals(naive.fit(frame).predict())
+
+
+def test_processes_that_scan_at_once_lay_out_one_folder(tmp_path: Path) -> None:
+    folder = write(shops(400), tmp_path / "sales", 2)
+    code = (
+        "import sys; from tsforecast import Panel; from tsforecast.data import store; made = store.lay_out\n"
+        "store.lay_out = lambda *given: (made(*given), print('laid out'))\n"
+        "print(Panel.scan(sys.argv[1]).fingerprint())"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    lines = [line for process in running for line in process.communicate(timeout=120)[0].split("\n") if line]
+    assert lines.count("laid out") == 1
+    assert len({line for line in lines if line != "laid out"}) == 1

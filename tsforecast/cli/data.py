@@ -38,6 +38,7 @@ from tsforecast.errors import (
     shorten,
 )
 from tsforecast.files import write_or_return
+from tsforecast.tables import is_many
 
 if TYPE_CHECKING:
     from tsforecast.catalog.card import Task
@@ -86,11 +87,15 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
         if reading != DataOptions():
             raise ParameterError(f"dataset {data!r} has its own columns, season and cleaning; leave those options out")
         return *load_task(data, label), None
-    if not (path.exists() or path.suffix or path.parent != Path()):
+    if not (path.exists() or path.suffix or path.parent != Path() or is_many(data)):
         raise UnknownNameError(f"dataset {data!r} does not exist; {nearest(data, dataset_names())}")
     if path.suffix.lower() == ".tsf" and path.exists():
         return *_read_monash(path, reading, label), None
     given = settings_of(reading) | ({"static": label} if label else {})
+    if is_many(data):
+        refused = {"date-format": given.pop("date_format", None), "decimal": given.pop("decimal", None)}
+        require_absent("with several files", "they are read as they are", **refused)
+        return Panel.scan(data, **given | ({"time": False} if given.get("time") == "none" else {})), None, None
     date_format, decimal = given.pop("date_format", None), given.pop("decimal", None)
     used = [given.get(role, []) for role in ("target", "past", "future")]
     numbers = set(chain(*used)) if used[0] else None

@@ -324,7 +324,11 @@ class _Layout:
             raise DataError(problems, repaired(repairs, "scan") if all(self._repairs) and repairs else None)
         if not any(len(part.ids) for part in self._parts):
             raise DataError([Tally(none_left, count=self._series)])
-        self._notes = [note for note in merged(self._notes, closed="") if _holds_for_all(note, len(self._parts))]
+        self._notes = [
+            note
+            for note in merged(self._notes, series=self._series, closed="")
+            if _holds_for_all(note, len(self._parts))
+        ]
 
     def finish(self, key: str) -> None:
         """Write all arrays but the numbers, and the description of the panel with their checksums."""

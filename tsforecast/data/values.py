@@ -11,6 +11,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.checks import Tally
 from tsforecast.data.calendar import calendar_features
 from tsforecast.data.series import MISSING, Roles, Series, Source, places
 from tsforecast.errors import Argument, DataError, Phrase, Problem, Row, raise_any, shorten
@@ -330,17 +331,24 @@ def order_notes(
         stamps = column.to_numpy()[row]
         back = np.flatnonzero((stamps[1:] < stamps[:-1]) & (codes[row][1:] == codes[row][:-1]))
         if len(back):
-            held = (
-                f"they are not in the order of {column.name!r} in {len(set(codes[row][back].tolist()))} of {len(ids)}"
-            )
-            remedy = (Argument("time", column.name, "pass"), " and ", Argument("sort", True), ", or order them first")
-            notes.append(Problem("rows are the steps of series", held, remedy))
+            wrong = len(set(codes[row][back].tolist()))
+            notes.append(Tally(_unordered, name=column.name, wrong=wrong, series=len(ids)))
     values = np.stack(columns, axis=1)[row] if columns else np.empty((len(codes), 0))
     twice = [str(ids[i]) for i, (begin, end) in enumerate(zip(begins, ends, strict=True)) if _twice(values[begin:end])]
     if twice:
-        held = f"{len(twice)} of {len(ids)} hold each row twice, {shorten([*map(repr, twice)])}"
-        notes.append(Problem("rows are the steps of series", held, "remove the copies, unless they were recorded so"))
+        notes.append(Tally(_repeated, names=[*map(repr, twice)], series=len(ids)))
     return notes
+
+
+def _unordered(name: str, wrong: int, series: int) -> Problem:
+    held = f"they are not in the order of {name!r} in {wrong} of {series}"
+    remedy = (Argument("time", name, "pass"), " and ", Argument("sort", True), ", or order them first")
+    return Problem("rows are the steps of series", held, remedy)
+
+
+def _repeated(names: list[str], series: int) -> Problem:
+    held = f"{len(names)} of {series} hold each row twice, {shorten(names)}"
+    return Problem("rows are the steps of series", held, "remove the copies, unless they were recorded so")
 
 
 def _twice(rows: NDArray[Any]) -> bool:
