@@ -158,13 +158,8 @@ class Buckets:
     """Rows of a table in parts of whole series, in order of their first rows; iterates over parts and their rows."""
 
     def __init__(self, table: pl.LazyFrame, id: str, size: int, work: Path) -> None:
-        import polars as pl
-
         self._table, self._id, self._work, self._size = table, id, work, size
-        row, name = pl.col("first"), pl.col(id).alias("id")
-        grouped = table.select(name).with_row_index("first").group_by("id")
-        counted = grouped.agg(pl.len().alias("rows"), row.min(), row.max().alias("last"))
-        self._series = counted.sort("first").collect(engine="streaming")
+        self._series = self._counted()
         rows = self._series["rows"].to_numpy().astype(np.int64)
         begins = np.cumsum(rows) - rows
         self._cuts = np.flatnonzero(np.diff(begins // size, prepend=-1))  # first series of each bucket
@@ -173,6 +168,21 @@ class Buckets:
         last = np.maximum.reduceat(self._series["last"].to_numpy(), self._cuts)
         self._together = bool((first[1:] > last[:-1]).all())
         self._spilt = False
+
+    def _counted(self) -> pl.DataFrame:
+        """Return the series in order of their first rows, each with the number of its rows, the first and the last."""
+        import polars as pl
+
+        held = list[Any]()
+        sums = (pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
+        rows = self._table.select(pl.lit(1, pl.Int64).alias("rows"), id=self._id).with_row_index("first")
+        rows = rows.with_columns(last="first")
+        for batch in rows.collect_batches(chunk_size=self._size, maintain_order=True):
+            held.append(batch.group_by("id").agg(*sums))
+            if sum(map(len, held[1:])) > max(self._size, len(held[0])):  # else each series is held many times
+                held = [pl.concat(held).group_by("id").agg(*sums)]
+        found: pl.DataFrame = pl.concat(held).group_by("id").agg(*sums)
+        return found.sort("first")
 
     def __len__(self) -> int:
         return len(self._cuts)

@@ -45,7 +45,10 @@ def _plain(params: list[Any]) -> list[Any]:
 
 
 Data = Annotated[
-    str, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or TSF file.")
+    str,
+    typer.Argument(
+        metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or TSF file, or a pattern of files."
+    ),
 ]
 AnyData = Annotated[
     str,
