@@ -464,3 +464,18 @@ def test_faults_of_several_kinds_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_panel(str(path), DataOptions(time="day", date_format="%d.%m.%Y"))
     assert len(caught.value.problems) == 2
+
+
+def test_a_pattern_and_a_folder_of_files_are_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))
+    days = pl.date_range(DAY, datetime.date(2023, 2, 5), eager=True)
+    for shop in ("a", "b"):
+        frame = pl.DataFrame({"shop": shop, "day": days, "sold": [1.0, 2.0, 3.0, 4.0, 5.0]})
+        (tmp_path / "sales").mkdir(exist_ok=True)
+        frame.write_parquet(tmp_path / "sales" / f"{shop}.parquet")
+    for data in (str(tmp_path / "sales" / "*.parquet"), str(tmp_path / "sales")):
+        assert read_panel(data, DataOptions())[0].ids.tolist() == ["a", "b"]
+    with pytest.raises(ParameterError, match="date-format must be left out with several files"):
+        read_panel(str(tmp_path / "sales"), DataOptions(date_format="%d.%m.%Y"))
+    with pytest.raises(DataError, match="must name files in Parquet, CSV or Arrow"):
+        read_panel("nowhere/*.parquet", DataOptions())

@@ -38,7 +38,6 @@ from tsforecast.errors import (
     shorten,
 )
 from tsforecast.files import write_or_return
-from tsforecast.tables import is_many
 
 if TYPE_CHECKING:
     from tsforecast.catalog.card import Task
@@ -81,6 +80,7 @@ def read_table(data: str, reading: DataOptions, label: str | None = None) -> tup
     from tsforecast.catalog.card import dataset_names
     from tsforecast.catalog.loaders import load_task
     from tsforecast.data.panel import Panel
+    from tsforecast.tables import is_many
 
     path = Path(data)
     if not path.suffix and data in dataset_names():
