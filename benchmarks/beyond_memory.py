@@ -145,7 +145,7 @@ def gathered(path: Path, series: int, steps: int) -> dict[str, Any]:
 
 
 def cgroup(limit: int) -> tuple[str, list[Path]]:
-    """Return the name of a new memory cgroup with a limit in megabytes, and its folder; nothing where that is refused."""
+    """Return the name of a new memory cgroup with a limit in megabytes, and its folder; nothing where refused."""
     name = f"beyond-memory-{os.getpid()}"
     for folder, file, _ in CGROUPS:
         with suppress(OSError):

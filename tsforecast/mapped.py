@@ -12,6 +12,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -129,6 +130,46 @@ def is_mapped(array: Any) -> bool:
             return True
         array = array.base
     return False
+
+
+class AtRandom:
+    """Reads of some rows of a mapped array from each of many on, in any order, as windows are gathered.
+
+    Nothing around them is read: of a file that does not fit in the memory that would displace what was read before.
+    Where the last ones came from the disk, the next ones are asked for first, all at once: the disk then finds them
+    side by side, where touching one after the other waits for each.
+    """
+
+    def __init__(self, array: NDArray[Any], rows: int) -> None:
+        owner: Any = array
+        while not isinstance(owner, np.memmap):
+            owner = owner.base
+        self._pages: mmap.mmap = owner._mmap  # type: ignore[attr-defined]
+        self._first = array.ctypes.data - np.frombuffer(self._pages, dtype=np.uint8).ctypes.data
+        self._row, self._size, self._asks = array.strides[0], rows * array.strides[0], False
+        if hasattr(mmap, "MADV_RANDOM"):
+            self._pages.madvise(mmap.MADV_RANDOM)
+
+    @contextmanager
+    def __call__(self, begin: NDArray[np.int64]) -> Iterator[None]:
+        """Read the rows from each of `begin` on within the block."""
+        read = _blocks_read()
+        if self._asks and hasattr(mmap, "MADV_WILLNEED"):
+            places = self._first + begin * self._row
+            for page, place in zip((places // mmap.PAGESIZE * mmap.PAGESIZE).tolist(), places.tolist(), strict=True):
+                self._pages.madvise(mmap.MADV_WILLNEED, page, place + self._size - page)
+        yield
+        self._asks = _blocks_read() > read
+
+
+def _blocks_read() -> int:
+    """Return how often this process waited for, or read from, a disk; 0 where the system does not count."""
+    try:
+        import resource
+    except ImportError:  # not Unix
+        return 0
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_majflt + used.ru_inblock
 
 
 def scratch(shape: tuple[int, ...], dtype: DTypeLike, like: Any) -> NDArray[Any]:

@@ -15,7 +15,7 @@ import pytest
 from tsforecast import mapped
 from tsforecast.errors import DataError
 from tsforecast.files import OutputError
-from tsforecast.mapped import Mapped, chunks, has_nan, is_mapped, scratch
+from tsforecast.mapped import AtRandom, Mapped, chunks, has_nan, is_mapped, scratch
 
 NUMBERS = np.arange(60_000, dtype=np.float32).reshape(-1, 3)
 
@@ -126,3 +126,15 @@ def test_blocks_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
     wide[1, 499] = np.nan
     assert has_nan(wide)
     assert not has_nan(wide[:1])
+
+
+def test_rows_that_came_from_the_disk_are_asked_for_the_next_time(numbers: Mapped) -> None:
+    reads = AtRandom(numbers[100:], 50)
+    begin = np.arange(0, 19_000, 950)
+    for _ in range(3):
+        with reads(begin):
+            found = np.stack([numbers[100 + i : 150 + i] for i in begin])
+        assert np.array_equal(found, np.stack([NUMBERS[100 + i : 150 + i] for i in begin]))
+        reads._asks = True  # as if they had come from there: what is asked for lies in the file, up to its last row
+    with reads(np.array([len(numbers) - 150])):
+        assert numbers[-50:].sum() == NUMBERS[-50:].sum()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsforecast.mapped import copied, has_nan, scratch
+from tsforecast.mapped import AtRandom, copied, has_nan, is_mapped, scratch
 
 LISTED = 2**25  # windows that are shuffled as a list; of more, those of an epoch are drawn
 
@@ -86,7 +87,9 @@ class Windows:
         front = -int((offsets[:-1] + begin)[counts > 0].min(initial=0))
         self._shift = torch.from_numpy(offsets[:-1] + shift + front).to(device)  # from a window to its row
         # One contiguous tensor each; when nothing is missing the truth is read from the values.
-        self._values = _tensor(values, front).to(device, dtype)
+        rows = _contiguous(values, front)
+        self._values = torch.from_numpy(rows).to(device, dtype)
+        self._filed = rows if self.device.type == "cpu" and is_mapped(rows) else None
         self._targets, self._ahead = truth.shape[1], ahead
         self._chosen: tuple[Tensor, Tensor] | None = None  # last window, and windows so far, of each block of those
         self._own: tuple[int, int] | None = None  # numbers of those whose rows are here; None: all
@@ -99,9 +102,9 @@ class Windows:
             for start, stop in (offsets[:-1, None, None] + without).reshape(-1, 2).tolist():
                 truth[start:stop] = np.nan
         facts = np.zeros((len(lengths), 0)) if static is None else static
-        self._static = _tensor(facts).to(device, dtype)
+        self._static = torch.from_numpy(_contiguous(facts)).to(device, dtype)
         self._gaps = has_nan(truth)
-        self._truth = _tensor(truth, front).to(device, dtype) if self._gaps else self._values
+        self._truth = torch.from_numpy(_contiguous(truth, front)).to(device, dtype) if self._gaps else self._values
 
     def __len__(self) -> int:
         return int(self.counts.sum() if self._chosen is None else self._chosen[1][-1])
@@ -140,7 +143,8 @@ class Windows:
         index = index.to(self.device, non_blocking=True)
         series, index = self.series_index(index), self._place(index)
         start = index + self._shift.index_select(0, series)  # (B,)
-        rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
+        with self._reads(start.numpy()) if self._filed is not None else nullcontext():
+            rows = self._gather(self._values, start, self.window + self.horizon)  # (B, W + H, C)
         past, future, known = rows[:, : self.window], rows[:, self.window :], None
         if self._known is not None:
             known = (index + self._known.index_select(0, series)).clamp(max=self.window)  # (B,)
@@ -149,6 +153,11 @@ class Windows:
         if self._gaps:
             future = self._gather(self._truth, start + self.window, self.horizon)
         return Batch(past, ahead, self._static.index_select(0, series), future, series, self._gaps, known)
+
+    @cached_property
+    def _reads(self) -> AtRandom:
+        assert self._filed is not None
+        return AtRandom(self._filed, self.window + self.horizon)
 
     def _place(self, index: Tensor) -> Tensor:
         """Return the places of windows among those of all rows."""
@@ -183,13 +192,13 @@ def _between(
     return np.maximum(end, first).ravel(), np.maximum(end - first, 0).ravel()
 
 
-def _tensor(rows: NDArray[Any], front: int = 0) -> Tensor:
-    """Return rows as a contiguous tensor, behind so many rows of zeros; a view where there are none."""
+def _contiguous(rows: NDArray[Any], front: int = 0) -> NDArray[Any]:
+    """Return rows as a contiguous array, behind so many rows of zeros; a view where there are none."""
     if front:
         padded = scratch((front + len(rows), *rows.shape[1:]), rows.dtype, rows)
         padded[:front], padded[front:] = 0, rows
         rows = padded
-    return torch.from_numpy(np.ascontiguousarray(rows))
+    return np.ascontiguousarray(rows)
 
 
 def shuffled(count: int, batch_size: int, steps: int) -> list[Tensor]:
