@@ -57,8 +57,11 @@ class Files:
         """Find all files of a path, a pattern, a folder, a URL, or a list of these; DataError where one has none."""
         if type(data).__name__ == "LazyFrame":
             return cls(lazy=data)
-        found = cls()
-        for one in data if isinstance(data, (list, tuple)) else [data]:
+        found, given = cls(), list(data) if isinstance(data, (list, tuple)) else [data]
+        if not given or not all(isinstance(one, (str, Path)) for one in given):
+            must = "files must be names of files, patterns, folders or URLs, or a LazyFrame of polars"
+            raise DataError(f"{must}: got {type(data).__name__}; read what is in memory with Panel.of")
+        for one in given:
             held = list(found._elsewhere(str(one)) if "://" in str(one) else found._here(Path(one)))
             if not held:
                 forms = "files in Parquet, CSV or Arrow (.parquet, .csv, .feather, ...)"
@@ -104,9 +107,7 @@ class Files:
 
         try:
             yield
-        except (pl.exceptions.PolarsError, OSError) as error:
-            if isinstance(error, DataError):
-                raise
+        except (pl.exceptions.PolarsError, FileNotFoundError) as error:
             shown = shorten([*map(str, self.names)]) or "the lazy frame"
             must = f"the files must hold one table, with the same columns and types ({shown})"
             raise DataError(f"{must}: {reason(error)}") from error
@@ -120,7 +121,10 @@ class Files:
             self.local = [work / "copies" / name.lstrip("/") for name in self.names]
             for name, file in zip(self.names, self.local, strict=True):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                self.system.get_file(name, str(file))
+                try:
+                    self.system.get_file(name, str(file))
+                except (OSError, ImportError, ValueError) as error:
+                    raise DataError(f"{name!r} must be a file that can be read: {reason(error)}") from error
         return self._scanned(self.local)
 
     def _scanned(self, files: list[Path]) -> pl.LazyFrame:

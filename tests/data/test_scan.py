@@ -312,6 +312,14 @@ def test_names_of_no_files_have_a_sentence(files: Any, sentence: str) -> None:
         Panel.of(files)
 
 
+@pytest.mark.parametrize("data", [3, [], [3], shops()])
+def test_what_is_in_memory_is_not_scanned(data: Any) -> None:
+    with pytest.raises(DataError, match="files must be names of files, patterns, folders or URLs, or a LazyFrame"):
+        Panel.scan(data)
+    with pytest.raises(TypeError, match=r"Panel.scan has no parameter 'fill_gap'; did you mean 'fill_gaps'\?"):
+        Panel.scan("sales.parquet", fill_gap=True)
+
+
 def test_files_with_other_columns_or_beyond_float32_are_refused(tmp_path: Path) -> None:
     folder = write(shops(), tmp_path / "sales", 2)
     shops().rename({"sold": "sale"}).write_parquet(folder / "part-9.parquet")

@@ -28,7 +28,7 @@ from tsforecast.data.series import (
 from tsforecast.data.store import MARK, Reading, described, fields_of, scan, season_of
 from tsforecast.data.values import calendar_values, coded_like, read_arrays, write_arrays
 from tsforecast.data.zones import length_of, to_utc
-from tsforecast.errors import DataError, Phrase, Problem, raise_any
+from tsforecast.errors import DataError, Phrase, Problem, nearest, raise_any
 from tsforecast.tables import is_files
 
 
@@ -211,6 +211,8 @@ class Panel(Series):
         if isinstance(files, (str, Path)) and (Path(files) / MARK).is_file():
             return cls.open(files)
         roles = roles_of(target, past, future, static, group, categories)
+        for name in cleaning.keys() - asdict(CleaningPolicy()).keys():
+            raise TypeError(f"Panel.scan has no parameter {name!r}; {nearest(name, asdict(CleaningPolicy()))}")
         policy = CleaningPolicy(**cleaning)
         raise_any(quality.without_time(frequency, policy) if time is False else [])
         raise_any(whole("season_length", season_length, 1, ["auto"]))
