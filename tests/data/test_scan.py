@@ -167,7 +167,7 @@ ODD: dict[str, tuple[Any, dict[str, Any]]] = {
     "dates of no form": (pl.col("day").dt.strftime("%d.%m.%Y"), {}),
     "hours of a zone": (pl.col("day").cast(pl.Datetime).dt.replace_time_zone("Europe/Berlin"), {}),
     "digits and counts": (
-        pl.when(pl.col("shop").str.ends_with("3")).then(pl.int_range(pl.len()) % 20).otherwise(202401).alias("day"),
+        pl.when(pl.col("shop").str.ends_with("7")).then(pl.int_range(pl.len()) % 20).otherwise(202401).alias("day"),
         {"duplicates": "last"},
     ),
     "bins": (pl.col("day").cast(pl.Datetime).dt.offset_by("7m"), {"resample": "3D"}),
@@ -331,14 +331,29 @@ def test_files_with_other_columns_or_beyond_float32_are_refused(tmp_path: Path) 
 
 
 def test_the_frequency_is_that_of_most_steps_of_all_parts(tmp_path: Path) -> None:
-    """The first part has steps of two days, the others of one: in memory that is the step, and so it is in parts."""
-    frame = shops(60)
-    slow = frame.filter(pl.col("shop").is_in([f"shop {i}" for i in range(4)])).filter(pl.col("day").dt.day() % 2 == 0)
-    rest = frame.filter(~pl.col("shop").is_in([f"shop {i}" for i in range(4)]))
-    panel = Panel.scan(write(pl.concat([slow, rest]), tmp_path / "sales", 2), fill_gaps=True, nan_policy="mask")
-    wanted = Panel.from_frame(pl.concat([slow, rest]), fill_gaps=True, nan_policy="mask")
+    """The first parts have steps of two days, the others of one: in memory that is the step, and so it is in parts."""
+    frame, early = shops(60), pl.col("shop").is_in([f"shop {i}" for i in range(14)])
+    frame = frame.filter(~early | (pl.col("day").dt.day() % 2 == 0))
+    panel = Panel.scan(write(frame, tmp_path / "sales", 2), fill_gaps=True, nan_policy="mask")
+    wanted = Panel.from_frame(frame, fill_gaps=True, nan_policy="mask")
     assert str(panel.frequency) == "D"
     assert np.array_equal(panel.values, wanted.values.astype(np.float32), equal_nan=True)
+
+
+def test_a_second_reading_of_the_stamps_is_noted_where_all_parts_have_it(tmp_path: Path) -> None:
+    early = pl.col("shop").is_in([f"shop {i}" for i in range(14)])
+    for number, frame in enumerate([shops(40, 4), shops(40, 9).filter(~early | (pl.col("day").dt.day() < 5))]):
+        notes = Panel.scan(write(frame, tmp_path / str(number), 2)).notes
+        assert notes == tuple(map(str, Panel.from_frame(frame).notes))
+        assert len(notes) == 1 - number  # from Monday on, four days may be working days
+
+
+def test_rows_come_together_from_all_files_in_their_own_order(tmp_path: Path) -> None:
+    mixed = shops().sample(fraction=1.0, shuffle=True, seed=3)
+    panel = Panel.scan(write(mixed, tmp_path / "sales", 3), sort=True)
+    wanted = Panel.from_frame(mixed, sort=True)
+    assert panel.ids.tolist() == wanted.ids.tolist()
+    assert panel.fingerprint() == replace(wanted, values=wanted.values.astype(np.float32)).fingerprint()
 
 
 def test_a_model_fits_and_predicts_files(tmp_path: Path) -> None:

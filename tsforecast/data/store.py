@@ -259,7 +259,7 @@ class _Layout:
                 self._problems += [stepless()] if steps.called and not steps.count else []
                 return self._refuse()
             else:
-                steps = Steps(best) if best else Steps(all_units=True)
+                steps = Steps(best, all_units=True)
         raise DataError(
             f"time column {self._reading.time!r} must be written alike in all rows; convert it to dates first"
         )
