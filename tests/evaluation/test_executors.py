@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tsforecast.executors import compute, run_here, run_tasks, workers
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import MeanForecaster, NaiveForecaster
 from tsforecast.forecasters.statistical.models import ThetaForecaster
+from tsforecast.mapped import Mapped
 
 pytestmark = [pytest.mark.usefixtures("only_ray"), pytest.mark.process, pytest.mark.timeout(300)]
 SECONDS = ["fit_seconds", "predict_seconds"]
@@ -141,6 +143,24 @@ class Unlucky(NaiveForecaster):
 
     def _fit(self, panel: Panel) -> None:
         raise TsForecastError("2 is too many")
+
+
+def test_forecasts_of_a_panel_in_a_file_are_written_on_three_nodes(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.random.default_rng(0).normal(10, 1, (23, 60, 1)).astype(np.float32)
+    numbers.tofile(tmp_path / "values")
+    panel = Panel.from_array(numbers, season_length=7)
+    panel = replace(panel, values=Mapped(tmp_path / "values", np.float32, panel.values.shape))
+    model = small("gru").fit(panel)
+    monkeypatch.setattr("tsforecast.distributions.parquet.MOST", 4)
+    model.predict(to=tmp_path / "here", interval=0.8)
+    with compute("ray", address=cluster.address):
+        model.predict(to=tmp_path / "there", interval=0.8)
+    names = os.listdir(tmp_path / "here")
+    assert len(names) == 7
+    for name in names:
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
 def test_what_tasks_share_is_sent_once_to_a_cluster(cluster: Any, tmp_path: Path) -> None:
