@@ -14,6 +14,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def windows(panel: Panel) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     held = {"disk": panel.values, "memory": np.array(panel.values)}
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it here
     drawn = {name: Windows(values, values, panel.offsets, 28, 7) for name, values in held.items()}
     torch.manual_seed(SEED)
     index = [torch.randint(len(drawn["disk"]), (1_024,)) for _ in range(BATCHES)]
