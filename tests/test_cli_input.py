@@ -470,7 +470,7 @@ def test_a_pattern_and_a_folder_of_files_are_scanned(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))
     days = pl.date_range(DAY, datetime.date(2023, 2, 5), eager=True)
     for shop in ("a", "b"):
-        frame = pl.DataFrame({"shop": shop, "day": days, "sold": [1.0, 2.0, 3.0, 4.0, 5.0]})
+        frame = pl.DataFrame({"shop": shop, "date": days, "sold": [1.0, 2.0, 3.0, 4.0, 5.0]})
         (tmp_path / "sales").mkdir(exist_ok=True)
         frame.write_parquet(tmp_path / "sales" / f"{shop}.parquet")
     for data in (str(tmp_path / "sales" / "*.parquet"), str(tmp_path / "sales")):
@@ -479,3 +479,7 @@ def test_a_pattern_and_a_folder_of_files_are_scanned(tmp_path: Path, monkeypatch
         read_panel(str(tmp_path / "sales"), DataOptions(date_format="%d.%m.%Y"))
     with pytest.raises(DataError, match="must name files in Parquet, CSV or Arrow"):
         read_panel("nowhere/*.parquet", DataOptions())
+    model = tmp_path / "model"
+    tsforecast("fit", str(tmp_path / "sales"), "--model", "naive", "--horizon", "1", "--out", str(model))
+    found = tsforecast("predict", str(model), str(tmp_path / "sales" / "*.parquet")).stdout
+    assert found.splitlines() == ["shop,date,sold", "a,2023-02-06,5.0", "b,2023-02-06,5.0"]

@@ -205,6 +205,7 @@ def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | 
     """Return the rows to forecast from, None for the fitted ones, and how their file is written."""
     from tsforecast.data.samples import SupervisedPanel
     from tsforecast.data.series import Source
+    from tsforecast.tables import is_many
 
     source, given = panel.source, panel.roles.given
     arrays = source.form in ("array", "arrays")
@@ -219,6 +220,8 @@ def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | 
         texts = _texts(panel)
         wide = source.form == "wide"  # its rows are those of the stacked table, not lines
         try:
+            if is_many(str(data)):
+                return panel.read_like(str(data)), kept_form(model)
             with lines_of(None if wide else data):
                 frame, form = read_next(data, model, time, date_format, numbers, texts)
                 return frame if isinstance(panel, SupervisedPanel) else panel.read_like(frame), form
