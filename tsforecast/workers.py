@@ -22,6 +22,7 @@ from tsforecast.checks import whole
 from tsforecast.data.windows import Windows
 from tsforecast.errors import Parameter, ParameterError, Problem, TrainingError, raise_any, reason
 from tsforecast.executors import connected, silenced
+from tsforecast.executors import workers as connect_as_computed
 from tsforecast.networks.encoders import use_kernels
 from tsforecast.networks.layers import TrainableNetwork
 from tsforecast.networks.losses import DataScale, Objective
@@ -88,6 +89,8 @@ class Workers:
         parts = (self._part(rank, training, validation) for rank in range(self.count))
         history: list[Epoch] = []
         best = network.state_dict()
+        if self.address is None:
+            connect_as_computed()  # to the cluster of `tsforecast.compute`, where that holds
         with connected(self.address), progress as report:
             work = partial(_train_share, begin=torch.get_rng_state())
             gpus = self._on_gpus()
