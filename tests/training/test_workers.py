@@ -23,6 +23,7 @@ from tsforecast.data.windows import Windows
 from tsforecast.errors import ParameterError
 from tsforecast.forecasters.neural import NeuralForecaster
 from tsforecast.networks.losses import Loss
+from tsforecast.training.runtime import Team
 
 
 def shops(count: int = 7) -> Panel:
@@ -75,7 +76,7 @@ def test_workers_end_with_the_weights_of_a_single_process(settings: dict[str, An
     assert distance(one, several) < 1e-5
     assert heard == [epoch.number for epoch in one.history_]
     for mine, its in zip(one.history_, several.history_, strict=True):
-        assert (mine.train_loss is None) == (its.train_loss is None)
+        assert np.allclose(mine.train_loss or 0, its.train_loss or 0, atol=1e-5)
         assert np.allclose([mine.valid_loss or 0, mine.skill or 0], [its.valid_loss or 0, its.skill or 0], atol=1e-5)
 
 
@@ -87,6 +88,19 @@ def test_members_that_share_an_embedding_train_on_several_workers() -> None:
     one = model(members=2).fit(panel)
     with forked_workers():
         assert distance(one, model(members=2).fit(panel, workers=2)) < 1e-5
+
+
+def test_each_worker_draws_numbers_of_its_own_and_then_those_of_all_again() -> None:
+    own, common = [], []
+    for rank in (0, 1, 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            with Team(rank, 2).own_numbers():
+                own.append(torch.rand(3).tolist())
+            common.append(torch.rand(3).tolist())
+    torch.manual_seed(5)
+    assert common == [torch.rand(3).tolist()] * 3
+    assert own[0] != own[1] == own[2]
 
 
 def test_dropout_depends_on_the_number_of_workers_alone() -> None:
