@@ -214,11 +214,15 @@ def past_of(panel: Panel, start: NDArray[np.int64], seen: NDArray[np.int64], ahe
     """Return the truth between two rows of each series, the last ones, of at most `PAST_ROWS` rows."""
     count = max(SEASONS * panel.season_length, ahead, 12)
     kept = max(1, PAST_ROWS // (count * panel.n_targets))
-    parts = []
-    for i in range(min(len(panel), kept)):
-        steps = np.arange(max(start[i], seen[i] - count), seen[i])
-        times = times_of(panel, panel.stamps(i, steps))
-        for k, target in enumerate(panel.roles.target):
-            y = panel.series(i)[steps, k].astype(np.float64)
-            parts.append(pd.DataFrame({"series": panel.ids[i], "target": target, "time": times, "y": y}))
-    return pd.concat(parts, ignore_index=True)
+    mine, targets = np.arange(min(len(panel), kept)), np.arange(panel.n_targets)
+    rows = [np.arange(max(start[i], seen[i] - count), seen[i]) for i in mine for _ in targets]
+    lengths, steps = [len(each) for each in rows], np.concatenate(rows)
+    series = np.repeat(np.repeat(mine, len(targets)), lengths)
+    target = np.repeat(np.tile(targets, len(mine)), lengths)
+    frame = {
+        "series": panel.ids[series],
+        "target": np.asarray(panel.roles.target, dtype=object)[target],
+        "time": times_of(panel, panel.frequency.advance(panel.starts[series], steps)),
+        "y": panel.values[panel.offsets[series] + steps, target].astype(np.float64),
+    }
+    return pd.DataFrame(frame)
