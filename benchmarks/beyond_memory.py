@@ -7,7 +7,7 @@ as pages of files can), the largest resident memory with those pages (``peak_res
 windows of a panel in a file that the cache holds are gathered beside those of the same panel in memory, turn by turn
 (``gathered``: median of ratios of their speeds).
 
-Default: 10 GB, 500,000 series of 5,000 steps, limit 1.5 GB; it needs 40 GB of disk (the panel, its training part and
+Default: 10 GB, 500,000 series of 5,000 steps, limit 1.5 GB; it needs 30 GB of disk (the panel, its training part and
 its scaled rows) and some 4 to 8 minutes of two quiet cores. ``--series 200000 --steps 200`` takes half a minute.
 Scratch files lie in the folder.
 """
