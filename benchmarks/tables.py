@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import cluster_tables
 import gallery_tables
 import pandas as pd
 import recording_tables
@@ -30,6 +31,7 @@ ACTIVITIES = Path(__file__).parents[1] / "docs" / "activities.md"
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
 CLASSIFICATION = Path(__file__).parents[1] / "docs" / "classification.md"
 RECORDINGS = Path(__file__).parents[1] / "docs" / "recordings.md"
+SCALE = Path(__file__).parents[1] / "docs" / "how-to" / "scale.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",
@@ -387,6 +389,10 @@ def _of_verdicts(name: str) -> str:
     return verdict_tables.DRAWN[name](rows("verdicts"))
 
 
+def _of_cluster(name: str) -> str:
+    return cluster_tables.DRAWN[name](rows("cluster"))
+
+
 def _spread(values: pd.Series) -> str:
     """Return the mean over seeds, and the lowest and highest in brackets."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})" if len(values) else "-"
@@ -514,6 +520,7 @@ DRAWN = {
         "accuracies": lambda: recording_tables.accuracies(rows("recordings")),
         "beside": lambda: recording_tables.beside(rows("recordings")),
     },
+    SCALE: {name: partial(_of_cluster, name) for name in cluster_tables.DRAWN},
     OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
 }
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.cluster import cluster_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -37,3 +42,24 @@ def test_the_python_of_a_page_runs(
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
     assert printed in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_on_scale_runs_on_a_cluster(only_ray: None, tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "scale.md").read_text(encoding="utf-8")
+    with cluster_of((2,)) as nodes:
+        script = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+        assert script.count('"auto"') == 3
+        places = {name: str(tmp_path / name) for name in ("TSFORECAST_CACHE", "XDG_DATA_HOME")}
+        done = subprocess.run(
+            [sys.executable, "-c", script.replace('"auto"', repr(nodes.address))],
+            cwd=tmp_path,
+            env=os.environ | places | {"PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    rows, board, tried, trained = done.stdout.splitlines()[:4]
+    assert rows == str(30 * 6)
+    assert {"theta", "gru"} < set(re.findall("[a-z-]+", board))
+    assert (tried, trained) == ("tried 2", "trained for 2 epochs")
+    assert (tmp_path / "bucket" / "sales" / "search.json").exists()
