@@ -103,6 +103,8 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/quotes.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/executors.py
+	$(BIN)/python benchmarks/kills.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gestures.py
