@@ -27,7 +27,7 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 17
+    assert len(code) == 18
     exec("\n".join(code), {})
     printed = capsys.readouterr().out
     for said in re.findall(r"# (Panel: .*)", README):
