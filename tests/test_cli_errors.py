@@ -223,6 +223,10 @@ def _names(node: ast.expr) -> set[str]:
         (["fit", "--horizon", "320"], "shortest has 309 steps; use --horizon <= 77, or give longer series\n"),
         (["audit", "--cutoffs", "90", "--model", "mean"], "need 991 steps, the data have 309; use --cutoffs <= 28\n"),
         (["fit", "--recipe", "nice"], "for '--recipe': 'nice' is not one of 'fast', 'default', 'best'; tsforecast"),
+        (
+            ["leaderboard", "--address", "127.0.0.1:1"],
+            "--address must be that of a ray cluster that runs: '127.0.0.1:1' ",
+        ),
         (["tune", "--folds", "3"], "--folds must be left out without --label: forecasts are tested at cutoffs"),
     ],
 )

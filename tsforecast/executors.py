@@ -483,11 +483,9 @@ def _start(address: str | None) -> None:
                 ray.init(address=address, **options)
     except unreachable as error:
         if _is_refused(error):
-            raise ParameterError(
-                f"address must be that of a ray cluster that lets this process in: {address!r} wants its own token; "
-                "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of its head"
-            ) from error
-        raise ParameterError(
-            f"address must be that of a ray cluster that runs: {address!r} cannot be reached ({reason(error)}); start "
-            "one with ray start --head, or leave address out to use this machine"
-        ) from error
+            must, got = "must be that of a ray cluster that lets this process in", f"{address!r} wants its own token"
+            remedy = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of its head"
+        else:
+            must, got = "must be that of a ray cluster that runs", f"{address!r} cannot be reached ({reason(error)})"
+            remedy = "start one with ray start --head, or leave it out to use this machine"
+        raise ParameterError(Problem(must, got, remedy, parameter="address")) from error

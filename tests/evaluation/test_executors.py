@@ -21,6 +21,7 @@ import pytest
 
 import tsforecast
 from tests.helpers.cluster import beside, cluster_of
+from tests.helpers.commands import tsforecast as command
 from tests.helpers.forecasters import small, wave
 from tests.helpers.kills import kill_and_resume
 from tsforecast import executors
@@ -121,6 +122,23 @@ def test_a_board_on_three_nodes_is_that_of_one_process_to_the_bit(cluster: Any) 
     assert [(fit.model, fit.seed, fit.learned_from) for fit in one.record.fits] == [
         (fit.model, fit.seed, fit.learned_from) for fit in three.record.fits
     ]
+
+
+def test_a_command_compares_on_a_cluster(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, on_ray = list[int](), executors._on_ray
+
+    def counted(call: Any, tasks: Any, *rest: Any) -> Any:
+        sent.append(len(tasks))
+        return on_ray(call, tasks, *rest)
+
+    monkeypatch.setattr(executors, "_on_ray", counted)
+    words = ["leaderboard", "co2-weekly", "--models", "theta", "--origins", "2", "--audit", "none"]
+    for folder, where in {"here": [], "there": ["--address", cluster.address]}.items():
+        result = command(*words, *where, "--out", tmp_path / folder)
+        assert result.returncode == 0, result.stderr
+    assert sum(sent) == 4  # three naive forecasters and another
+    here, there = (pd.read_parquet(tmp_path / folder / "rows.parquet") for folder in ("here", "there"))
+    pd.testing.assert_frame_equal(plain(here), plain(there), check_exact=True)
 
 
 def test_a_backtest_and_a_classical_panel_on_three_nodes_are_those_of_one_process(cluster: Any) -> None:

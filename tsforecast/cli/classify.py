@@ -26,6 +26,7 @@ from tsforecast.cli.console import (
 from tsforecast.cli.data import tracked
 from tsforecast.cli.dates import Form
 from tsforecast.cli.options import (
+    Address,
     Causal,
     ComparisonFolder,
     DataOptions,
@@ -38,6 +39,7 @@ from tsforecast.cli.options import (
     TrainingOptions,
     expand_options,
     note_of,
+    on_cluster,
 )
 from tsforecast.cli.recordings import (
     PART,
@@ -84,6 +86,7 @@ def classify(
     causal: Causal = False,
     seeds: Seeds = 1,
     jobs: Jobs = 1,
+    address: Address = None,
     report: Report = None,
     mlflow: Mlflow = False,
     out: ComparisonFolder = None,
@@ -110,7 +113,8 @@ def classify(
     if out:
         note_replaced(out, {*chosen, "majority"})
     title = f"{data}: {label}"
-    with tracked(mlflow, data), progress(f"{data}: ", None) as started:
+    shown = progress(f"{data}: ", None)
+    with on_cluster(address, jobs) as n_jobs, tracked(mlflow, data), shown as started:
         results = compare_classifiers(
             chosen,
             panel,
@@ -118,7 +122,7 @@ def classify(
             protocol=protocols,
             test=test,
             seeds=seeds,
-            n_jobs=jobs,
+            n_jobs=n_jobs,
             checkpoint=unfinished,
             progress=lambda model, by, fold: started(f"{model}, {by}, fold {fold + 1}"),
         )

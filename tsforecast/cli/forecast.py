@@ -40,6 +40,7 @@ from tsforecast.cli.data import (
 from tsforecast.cli.files import SUFFIXES
 from tsforecast.cli.options import (
     MODELS,
+    Address,
     Align,
     AnyData,
     Audit,
@@ -66,6 +67,7 @@ from tsforecast.cli.options import (
     Step,
     expand_options,
     note_of,
+    on_cluster,
     require_absent,
 )
 from tsforecast.errors import (
@@ -109,6 +111,7 @@ def leaderboard(
     independent_series: IndependentSeries = False,
     seeds: Seeds = 1,
     jobs: Jobs = 1,
+    address: Address = None,
     within: Annotated[
         str | None,
         typer.Option(
@@ -171,7 +174,8 @@ def leaderboard(
     title = f"{data}, horizon {protocol.horizon}"
     if out:
         note_replaced(out, {*named(chosen), *(path.name.partition(".")[0] for path in files)})
-    with tracked(mlflow, data), progress(f"{data}: ", len(named(chosen))) as started:
+    shown = progress(f"{data}: ", len(named(chosen)))
+    with on_cluster(address, jobs) as n_jobs, tracked(mlflow, data), shown as started:
         board = compare(
             chosen,
             panel,
@@ -185,7 +189,7 @@ def leaderboard(
             forecast=forecast,
             audit=protocol.audit,
             seeds=seeds,
-            n_jobs=jobs,
+            n_jobs=n_jobs,
             checkpoint=unfinished,
             progress=started,
             min_past=min_past,

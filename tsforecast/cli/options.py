@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
 from pathlib import Path
@@ -121,6 +122,9 @@ Causal = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")]
 Jobs = Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto, host:port, or local.", show_default="this machine")
+]
 Mlflow = Annotated[
     bool,
     typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
@@ -289,6 +293,18 @@ def require_absent(where: str, why: str, **given: object) -> None:
     raise_any([Problem(f"--{name} must be left out {where}", why) for name in ignored], ParameterError)
 
 
+@contextmanager
+def on_cluster(address: str | None, jobs: int) -> Iterator[int | None]:
+    """Run the fits of a comparison on a Ray cluster if its address is given; yield the `n_jobs` of the comparison."""
+    if address is None:
+        yield jobs
+        return
+    from tsforecast.executors import compute
+
+    with compute("ray", address=address, n_jobs=None if jobs == 1 else jobs):
+        yield None
+
+
 def words_of(given: list[str] | None) -> list[str]:
     """Return the words of an option that may be given several times, each time with several words and commas."""
     return [word.strip() for text in given or () for word in text.split(",")]
@@ -312,7 +328,7 @@ ALIKE = (
     "horizon",
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
-    *("interval", "quantiles", "paths", "loss", "trust"),
+    *("interval", "quantiles", "paths", "loss", "trust", "address"),
     *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python

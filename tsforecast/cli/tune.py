@@ -14,6 +14,7 @@ from tsforecast.cli.classify import at_steps, tested_part
 from tsforecast.cli.console import console, echo, show_leaderboard, show_search, suffix_of, write_report
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
+    Address,
     Align,
     AnyData,
     DataOptions,
@@ -82,9 +83,7 @@ def tune(
         typer.Option("--all-trials", help="Continue, also where half of the trials show that nothing beats naive."),
     ] = False,
     validation_origins: Annotated[int, typer.Option(help="Validation parts that a trial is scored on.")] = 1,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster: auto, host:port, or local.", show_default="this machine")
-    ] = None,
+    address: Address = None,
     folds: Annotated[
         int | None,
         typer.Option(help="With --label: groups to test, each with a search of its own.", show_default="1"),
