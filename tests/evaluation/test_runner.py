@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.forecasters import SMALL, small, wave
+from tests.helpers.forecasters import SMALL, Failing, small, wave
 from tests.helpers.kills import kill_and_resume
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, FitWarning, ParameterError, TsForecastError
@@ -25,18 +25,6 @@ from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.forecasters.statistical.models import ETSForecaster
 
 SECONDS = ["fit_seconds", "predict_seconds"]
-
-
-class Failing(NaiveForecaster):
-    """Fails at the cutoffs that see more than so many steps."""
-
-    def __init__(self, steps: int = 0, horizon: int = 1) -> None:
-        super().__init__(horizon)
-        self.steps = steps
-
-    def _fit(self, panel: Panel) -> None:
-        if panel.lengths.max() > self.steps:
-            raise ZeroDivisionError("no denominator\nand more lines")
 
 
 class Killed(NaiveForecaster):

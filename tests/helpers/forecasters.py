@@ -6,8 +6,10 @@ from typing import get_args, get_type_hints
 
 import numpy as np
 
+from tsforecast.data.panel import Panel
 from tsforecast.estimators.registry import NETWORKS, make
 from tsforecast.forecasters.base import Forecaster
+from tsforecast.forecasters.naive import NaiveForecaster
 
 SMALL = {"window": 12, "units": 4, "max_epochs": 2, "random_state": 0, "season_length": 6}
 ROW_COLUMNS = (
@@ -29,6 +31,18 @@ ROW_COLUMNS = (
     "fit_seconds",
     "predict_seconds",
 )  # of a backtest
+
+
+class Failing(NaiveForecaster):
+    """Fails at the cutoffs that see more than so many steps."""
+
+    def __init__(self, steps: int = 0, horizon: int = 1) -> None:
+        super().__init__(horizon)
+        self.steps = steps
+
+    def _fit(self, panel: Panel) -> None:
+        if panel.lengths.max() > self.steps:
+            raise ZeroDivisionError("no denominator\nand more lines")
 
 
 def small(name: str, horizon: int = 3) -> Forecaster:
