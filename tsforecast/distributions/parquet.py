@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
@@ -30,10 +27,7 @@ MOST, BYTES = 10_000, 1 << 25  # series of a file, and of their numbers
 class Forecasts(Protocol):
     """A fitted forecaster."""
 
-    fitted_on_: dict[str, Any]
-
-    def golden(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]: ...
-    def get_params(self) -> dict[str, Any]: ...
+    def fingerprint(self) -> str: ...
     def native_forecasts(
         self, panel: Panel, past: Context, steps: int, levels: Mapping[str, float], tidy: bool
     ) -> Any: ...
@@ -73,7 +67,7 @@ def write_forecasts(
     order = _Order(place, model, panel, with_future(panel, steps, future) if known else None, steps, levels, tidy)
     per_file = int(min(MOST, max(1, BYTES * len(panel) // panel.values.nbytes)))
     same = {
-        "model": _mark(model),
+        "model": model.fingerprint(),
         "data": (panel if order.ahead is None else order.ahead).fingerprint(),
         "options": {"steps": steps, "levels": dict(levels), "tidy": tidy},
         "series": len(panel),
@@ -111,16 +105,6 @@ def _begin(manifest: Path, same: dict[str, Any]) -> None:
             f"{str(manifest.parent)!r} must be new, or hold forecasts of the same model, data and options: they "
             f"differ in {' and '.join(other)}; name another folder, or remove it"
         )
-
-
-def _mark(model: Forecasts) -> str:
-    """Return a fingerprint of a fitted model: its settings, what it was fitted on, and a few of its forecasts."""
-    settings = {name: value for name, value in model.get_params().items() if name != "verbose"}
-    text = re.sub(" at 0x[0-9a-f]+", "", repr((type(model).__name__, settings, model.fitted_on_)))
-    digest = hashlib.sha256(text.encode())
-    for name, array in model.golden()[1].items():
-        digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _write(task: tuple[int, int, int], order: _Order) -> None:

@@ -33,7 +33,7 @@ from tsforecast.checks import flag, one_of, whole
 from tsforecast.data.columns import require_unique
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
-from tsforecast.estimators.persistence import save
+from tsforecast.estimators.persistence import fingerprint, save
 from tsforecast.provenance import __version__, scaling_words
 
 FLOATS = [np.float64, np.float32]
@@ -108,6 +108,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         ParameterError, NotFittedError, OutputError
         """
         save(self, folder)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of this fitted model: its settings, what it learned, and the data that it keeps.
+
+        It is the same after `save` and `load`, on any machine.
+        """
+        return fingerprint(self)
 
     def saved_params(self) -> dict[str, Any]:
         """Return the parameters that a saved model keeps."""

@@ -7,6 +7,9 @@ what a folder holds in words.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -34,6 +37,7 @@ from tsforecast.training.history import Epoch, best_epoch
 
 QUANTILES = "QuantileLoss"  # the loss of ours that has arguments
 NAMES = 8  # of classes or columns in a summary, before there are "more"
+ELSEWHERE = ("device", "verbose", "n_jobs", "history_")  # what changes no forecast
 TOLERANCE = 1e-3  # of the spread of a golden prediction: other machines and libraries round otherwise
 
 
@@ -42,7 +46,9 @@ class Model(Protocol):
     """A model that can be saved, as `tsforecast.estimators.base.Estimator` describes it; no class is named here."""
 
     members_: list[Any]
+    fitted_on_: dict[str, Any]
 
+    def get_params(self) -> dict[str, Any]: ...
     def check_fitted(self) -> None: ...
     def saved_params(self) -> dict[str, Any]: ...
     def saved_panel(self) -> Panel | None: ...
@@ -118,6 +124,37 @@ def save(model: Model, folder: str | Path) -> None:
             "forecaster with pickle"
         ) from error
     write(Path(folder), plain, arrays | rows | golden)
+
+
+def fingerprint(model: Model) -> str:
+    """Return the SHA-256 of a fitted model, the same after `save` and `load`; see `Estimator.fingerprint`.
+
+    Of a model that cannot be saved, such as one of another library, it is that of its settings in words, of the data
+    that were fitted and of a forecast.
+    """
+    model.check_fitted()
+    panel = model.saved_panel()
+    try:
+        described, arrays = _describe(model)
+        text = json.dumps(_on_any_machine(to_plain(described, _as_made)), sort_keys=True)
+    except (TypeError, ParameterError):
+        settings = {name: value for name, value in model.get_params().items() if name not in ELSEWHERE}
+        text = re.sub(" at 0x[0-9a-f]+", "", repr((type(model).__name__, settings, model.fitted_on_)))
+        arrays = model.golden()[1]
+    digest = hashlib.sha256(text.encode())
+    digest.update(b"" if panel is None else panel.fingerprint().encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _on_any_machine(plain: Any) -> Any:
+    """Return a plain value without the settings that name a device or how much is printed."""
+    if isinstance(plain, list):
+        return [_on_any_machine(each) for each in plain]
+    if not isinstance(plain, dict):
+        return plain
+    return {name: _on_any_machine(each) for name, each in plain.items() if name not in ELSEWHERE}
 
 
 def check_folder(folder: str | Path) -> None:
