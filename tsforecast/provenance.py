@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Any
+
+from tsforecast.errors import ParameterError, Problem, raise_any
 
 __version__ = "0.1.0"
 LARGELY = 0.5  # share of its corrections, below which a network is largely the naive forecast
@@ -92,3 +96,43 @@ def naive_note(resolved: Mapping[str, Any]) -> str:
         return ""
     kept = f"{share:.0%}".replace("%", " %")
     return f"little more than the naive forecast ({anchor}) was found: {kept} of its corrections are kept; {ways}"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Data that a model may have seen before any fit here.
+
+    Parameters
+    ----------
+    release : str
+        Date of its weights, such as ``"2024-11-27"``; empty where it is not known.
+    trained_on : tuple of str
+        Names of the datasets that it was trained on, as its authors give them.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> Pretraining("2024-11-27", ("m4-hourly",)).release
+    '2024-11-27'
+    """
+
+    release: str = ""
+    trained_on: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems, names = [], self.trained_on
+        try:
+            known = isinstance(self.release, str) and self.release in ("", date.fromisoformat(self.release).isoformat())
+        except ValueError:
+            known = self.release == ""
+        if not known:
+            must = "must be a date such as '2024-11-27', or '' where it is not known"
+            problems.append(Problem(must, f"got {self.release!r}", parameter="release"))
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+            must = "must be names of datasets, such as ('m4-hourly',)"
+            problems.append(Problem(must, f"got {names!r}", parameter="trained_on"))
+        raise_any(problems, ParameterError)
+        object.__setattr__(self, "trained_on", tuple(names))

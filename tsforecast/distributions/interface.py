@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -106,6 +107,18 @@ class Distributional:
                 values[some] = np.where(lost[..., None, None], again.values, values[some])
                 return Grid(values)
         return found
+
+    def numbers(
+        self, past: Context, horizon: int, levels: Mapping[str, float]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return points of H steps after each cutoff, (n, H, K), and quantiles at the sorted levels, (n, H, K, Q)."""
+        if not levels:
+            points = self.forecast_on_the_wall(past, horizon)
+            return points, np.zeros((*points.shape, 0))
+        distribution = self.distribution_on_the_wall(past, horizon)
+        own = distribution.points  # of a network, in the same pass
+        points = self.forecast_on_the_wall(past, horizon) if own is None else own
+        return points, distribution.quantiles(sorted(levels.values()))
 
     def predict_distribution(
         self, context: Any = None, *, future: Any = None, horizon: int | None = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,52 +25,14 @@ from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.explanations.interface import Explainable
 from tsforecast.forecasters.auto import training_rows
+from tsforecast.provenance import Pretraining as Pretraining
+from tsforecast.records.forecasts import recorder
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
 
 GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
 HELD_OUT = 0.2  # share of the last rows at whose cutoffs a forecaster without a validation part shows its errors
 FAR = 10.0  # ranges of X; a y that lies further away has other units
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """Data that a model may have seen before any fit here.
-
-    Parameters
-    ----------
-    release : str
-        Date of its weights, such as ``"2024-11-27"``; empty where it is not known.
-    trained_on : tuple of str
-        Names of the datasets that it was trained on, as its authors give them.
-
-    Raises
-    ------
-    ParameterError
-
-    Examples
-    --------
-    >>> Pretraining("2024-11-27", ("m4-hourly",)).release
-    '2024-11-27'
-    """
-
-    release: str = ""
-    trained_on: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        problems, names = [], self.trained_on
-        try:
-            known = isinstance(self.release, str) and self.release in ("", date.fromisoformat(self.release).isoformat())
-        except ValueError:
-            known = self.release == ""
-        if not known:
-            must = "must be a date such as '2024-11-27', or '' where it is not known"
-            problems.append(Problem(must, f"got {self.release!r}", parameter="release"))
-        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
-            must = "must be names of datasets, such as ('m4-hourly',)"
-            problems.append(Problem(must, f"got {names!r}", parameter="trained_on"))
-        raise_any(problems, ParameterError)
-        object.__setattr__(self, "trained_on", tuple(names))
 
 
 def pretraining_of(model: Any) -> Pretraining | None:
@@ -173,6 +133,8 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         interval: float | Sequence[float] | None = None,
         tidy: bool = False,
         to: str | Path | None = None,
+        record: str | Path | None = None,
+        record_key: str | Path | None = None,
     ) -> Any:
         """Forecast the steps that follow each series.
 
@@ -202,6 +164,12 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
             the columns of the frame; of arrays and wide frames with a row for each series and step. Files run as tasks
             of `tsforecast.compute`. The same call goes on where an earlier one ended; a folder with
             forecasts of another model, other data or options is an OutputError.
+        record : path, optional
+            File that a record of these forecasts is appended to, one line that follows from those before by its hash:
+            the numbers, their times, the cutoffs, fingerprints of model and data, the time of now. `verify_records`
+            checks such a file, and scores it once the truth is known.
+        record_key : path, optional
+            Private key, PEM, that signs the record, such as `make_key` writes.
 
         Returns
         -------
@@ -218,25 +186,38 @@ class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
         """
         self.check_fitted()
         levels = asked_levels(quantiles, interval)
+        keep = recorder(record, record_key, to)
         if isinstance(self.panel_, SupervisedPanel):
-            if to is not None:
-                raise ParameterError("forecasts of supervised windows must be returned: leave `to` out, or fit series")
+            if to is not None or keep:
+                raise ParameterError(
+                    f"forecasts of supervised windows must be returned: leave {'record' if keep else '`to`'} out, or "
+                    "fit series"
+                )
             return self._predict_rows(self.panel_, context, future, horizon, levels, tidy)
         panel, past, steps = self._continued(context, future, horizon, ended)
         if to is not None:
             return write_forecasts(to, self, panel, steps, future, levels, tidy)
-        return self.native_forecasts(panel, past, steps, levels, tidy)
+        known = future is not None
+        return self.native_forecasts(panel, past, steps, levels, tidy, keep and partial(keep, self, panel, past, known))
 
-    def native_forecasts(self, panel: Panel, past: Context, steps: int, levels: Mapping[str, float], tidy: bool) -> Any:
-        """Return what `predict` does, after `past`, which ends with all series of a panel."""
-        if not levels:
-            return panel.to_native(warn_unless_finite(self.forecast_on_the_wall(past, steps), 4))
-        distribution = self.distribution_on_the_wall(past, steps)
-        points = distribution.points  # of a network, in the same pass
-        points = warn_unless_finite(self.forecast_on_the_wall(past, steps) if points is None else points, 4)
-        found = distribution.quantiles(sorted(levels.values()))
-        warn_where_still(panel, found)
-        return with_levels(panel, points, found, levels, tidy)
+    def native_forecasts(
+        self,
+        panel: Panel,
+        past: Context,
+        steps: int,
+        levels: Mapping[str, float],
+        tidy: bool,
+        keep: Callable[..., None] | None = None,
+    ) -> Any:
+        """Return what `predict` does, after `past`, which ends with all series of a panel; `keep` sees the numbers."""
+        points, found = self.numbers(past, steps, levels)
+        warn_unless_finite(points, 4)
+        if len(levels):
+            warn_where_still(panel, found)
+        native = with_levels(panel, points, found, levels, tidy) if levels else panel.to_native(points)
+        if keep:
+            keep(points, found, levels)
+        return native
 
     def _continued(
         self, context: Any, future: Any, horizon: int | None, ended: str | None
