@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from tsforecast.evaluation.seal import seal as seal
     from tsforecast.evaluation.steps import step_scores as step_scores
     from tsforecast.evaluation.transfer_curve import transfer_curve as transfer_curve
+    from tsforecast.evaluation.verification import Verification as Verification
+    from tsforecast.evaluation.verification import verify_records as verify_records
     from tsforecast.executors import compute as compute
     from tsforecast.forecasters.base import Pretraining as Pretraining
     from tsforecast.forecasters.meta.aggregate import AggregateForecaster as AggregateForecaster
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from tsforecast.leakage.audit import audit as audit
     from tsforecast.leakage.audit import audit_procedure as audit_procedure
     from tsforecast.leakage.report import AuditReport as AuditReport
+    from tsforecast.records.chain import make_key as make_key
     from tsforecast.search.search import RaySearch as RaySearch
     from tsforecast.sequences.baselines import MajorityClassifier as MajorityClassifier
     from tsforecast.sequences.baselines import NearestNeighborClassifier as NearestNeighborClassifier
@@ -111,6 +114,8 @@ _NAMES = {
     "evaluation.contamination": ("contamination_check",),
     "evaluation.monitor": ("Monitor",),
     "evaluation.overall": ("overall", "Overall"),
+    "evaluation.verification": ("verify_records", "Verification"),
+    "records.chain": ("make_key",),
     "adapters.protocol": ("as_forecaster",),
     "forecasters.base": ("Pretraining",),
     "leakage.audit": ("audit", "audit_procedure"),

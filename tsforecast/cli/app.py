@@ -19,6 +19,7 @@ from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
 from tsforecast.cli.predict import predict
 from tsforecast.cli.tune import tune, tune_report
+from tsforecast.cli.verify import record_key, verify
 from tsforecast.errors import TsForecastError
 
 # Heavy imports stand inside the commands, so that `tsforecast --help` answers at once.
@@ -40,6 +41,8 @@ for command in (
     predict,
     inspect,
     monitor,
+    verify,
+    record_key,
     tune,
     tune_report,
     audit,

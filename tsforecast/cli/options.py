@@ -328,7 +328,7 @@ ALIKE = (
     "horizon",
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
-    *("interval", "quantiles", "paths", "loss", "trust", "address"),
+    *("interval", "quantiles", "paths", "loss", "trust", "address", "record", "record_key", "key", "head"),
     *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python

@@ -71,6 +71,12 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="File to append a record of the forecasts to, which tsforecast verify checks.")
+    ] = None,
+    record_key: Annotated[
+        Path | None, typer.Option(help="Private key that signs the record; tsforecast record-key makes one.")
+    ] = None,
     trust: Trust = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data; of a classifier, predict labels of recordings."""
@@ -83,6 +89,8 @@ def predict(
         suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
     asked = {"interval": _shares(interval), "quantiles": _levels(quantiles)}
+    kept = {"record": record, "record_key": record_key}
+    kept_words = {name.replace("_", "-"): path for name, path in kept.items()}
     asked_words = {"interval": interval, "quantiles": quantiles, "tidy": tidy or None, "ended": ended}
     if not any(asked.values()):
         require_absent("without --interval or --quantiles", "each row holds one of these", tidy=tidy or None)
@@ -90,13 +98,14 @@ def predict(
         require_absent("without --paths", "a forecast has nothing at random", seed=seed)
     else:
         why = "paths are drawn of all series, a row for each number"
+        require_absent("with --paths", "a record holds forecasts", **kept_words)
         require_absent("with --paths", why, interval=interval, quantiles=quantiles, tidy=tidy or None, ended=ended)
     if new and data:
         raise ParameterError(f"data must be named once: got {new!r} and --data {str(data)!r}; leave one out")
     forecaster = saved_model(model, words_of(trust))
     if not isinstance(forecaster, Forecaster):
         of: dict[str, Any] = {"future": future, "date-format": date_format, "horizon": horizon, "paths": paths}
-        require_absent("for a classifier", "it belongs to forecasts", **of, **asked_words)
+        require_absent("for a classifier", "it belongs to forecasts", **of, **asked_words, **kept_words)
         if not (new or data):
             raise ParameterError("recordings to classify must be named: tsforecast predict MODEL NEW")
         predict_labels(forecaster, model, new or str(data), id, out)
@@ -116,6 +125,7 @@ def predict(
             interval=interval,
             quantiles=quantiles,
             paths=paths,
+            **kept_words,
         )
     context, form = context_of(panel, model, data, date_format)
     if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
@@ -125,7 +135,7 @@ def predict(
         if future:
             rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
         if paths is None:
-            how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy}
+            how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy, **kept}
             found = forecaster.predict(context, future=rows, **how)
         else:
             found = forecaster.sample(paths, seed or 0, context, future=rows, horizon=horizon)
@@ -134,7 +144,11 @@ def predict(
     write_frame(frame, _with_levels(form, levels), out)
     if out:
         echo(f"{len(frame)} {'numbers of paths' if paths else 'quantiles' if tidy else 'forecasts'} in {out}")
-    elif interval and not tidy and sys.stdout.isatty():
+    if record:
+        echo(f"recorded in {record}")
+    if out:
+        return
+    if interval and not tidy and sys.stdout.isatty():
         panel = panel if context is None else context
         if ended == "drop":
             panel = panel.select(~panel.ended(max(horizon or forecaster.horizon_, panel.season_length)))
