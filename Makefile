@@ -57,7 +57,7 @@ slow: $(VENV)/installed-test  ## Run the longer checks
 mutants: $(VENV)/installed-test  ## Read 2,000 damaged files: each is read, or refused with one message, in some three minutes
 	$(BIN)/python -m pytest -m slow tests/test_cli_mutants.py
 
-cluster: $(VENV)/installed-test  ## Kill workers, nodes and drivers of boards at random moments, in some ten minutes
+cluster: $(VENV)/installed-test  ## Kill workers, nodes and drivers, some at random moments, and run the page on scale, in some ten minutes
 	$(BIN)/python -m pytest -m cluster
 
 $(ADAPTERS)/installed: pyproject.toml tests/adapters/requirements.txt

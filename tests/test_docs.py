@@ -44,6 +44,7 @@ def test_the_python_of_a_page_runs(
     assert printed in capsys.readouterr().out
 
 
+@pytest.mark.cluster
 def test_the_python_of_the_page_on_scale_runs_on_a_cluster(only_ray: None, tmp_path: Path) -> None:
     text = (DOCS / "how-to" / "scale.md").read_text(encoding="utf-8")
     with cluster_of((2,)) as nodes:

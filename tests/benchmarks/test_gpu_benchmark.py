@@ -21,6 +21,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module
 
 
+@pytest.mark.slow
 def test_on_the_cpu_every_way_has_a_row_with_its_seconds_or_a_reason(
     bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

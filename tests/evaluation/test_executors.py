@@ -287,7 +287,8 @@ def on_both(nodes: Any, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CLUSTER", nodes.address)
 
 
-@pytest.mark.parametrize("executor", BOTH)
+@pytest.mark.cluster
+@pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_a_driver_that_is_killed_loses_the_fits_it_was_at_and_no_other(
     executor: str, nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_nodes_that_are_lost_and_added_and_workers_that_die_cost_no_trial(
     assert 0 < pickles <= 2  # put once, and again for the trials that were lost
 
 
+@pytest.mark.cluster
 def test_a_driver_that_is_killed_goes_on_from_a_url(
     nodes: Any, here: RaySearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,8 +203,3 @@ def test_files_that_change_arrive_elsewhere_as_they_are(tmp_path: Path) -> None:
         assert {file.relative_to(there): file.read_text() for file in there.rglob("*.*")} == {
             file.relative_to(here): file.read_text() for file in here.rglob("*.*")
         }
-
-
-def test_auto_without_a_cluster_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"address must be that of a ray cluster that runs: 'auto' cannot be"):
-        RaySearch(BASE, {"units": [2, 4]}, trials=2, address="auto", storage=tmp_path).fit(PANEL)

@@ -195,3 +195,8 @@ def test_a_search_that_is_killed_fifty_times_ends_with_the_same_trials(tmp_path:
     resumed = search(tmp_path, trials=12, max_epochs=40).fit(PANEL)
     assert resumed.trials_["scores"].tolist() == whole.trials_["scores"].tolist()
     assert np.array_equal(resumed.predict(), whole.predict())
+
+
+def test_auto_without_a_cluster_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"address must be that of a ray cluster that runs: 'auto' cannot be"):
+        RaySearch(BASE, {"units": [2, 4]}, trials=2, address="auto", storage=tmp_path).fit(PANEL)

@@ -230,6 +230,7 @@ class Dies(Loss):
         return (outputs[..., 0] - truth).abs()
 
 
+@pytest.mark.cluster
 def test_a_worker_of_a_cluster_that_is_killed_costs_an_epoch_and_nothing_else(nodes: Any, tmp_path: Path) -> None:
     with pytest.raises(
         ParameterError, match="workers must be at most the cores of the Ray that trains: got 9, it has 3"
