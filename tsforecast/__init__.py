@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.meta.conformal import ConformalForecaster as ConformalForecaster
     from tsforecast.forecasters.meta.ensemble import EnsembleForecaster as EnsembleForecaster
     from tsforecast.forecasters.meta.local import LocalForecaster as LocalForecaster
+    from tsforecast.forecasters.meta.reconciled import ReconciledForecaster as ReconciledForecaster
     from tsforecast.forecasters.naive import DriftForecaster as DriftForecaster
     from tsforecast.forecasters.naive import MeanForecaster as MeanForecaster
     from tsforecast.forecasters.naive import NaiveForecaster as NaiveForecaster
@@ -78,6 +79,8 @@ if TYPE_CHECKING:
     from tsforecast.forecasters.statistical.models import ThetaForecaster as ThetaForecaster
     from tsforecast.forecasters.statistical.models import TSBForecaster as TSBForecaster
     from tsforecast.forecasters.windowed import AnchorForecaster as AnchorForecaster
+    from tsforecast.hierarchies.hierarchy import Hierarchy as Hierarchy
+    from tsforecast.hierarchies.tables import reconcile as reconcile
     from tsforecast.leakage.audit import audit as audit
     from tsforecast.leakage.audit import audit_procedure as audit_procedure
     from tsforecast.leakage.report import AuditReport as AuditReport
@@ -121,6 +124,8 @@ _NAMES = {
     "leakage.audit": ("audit", "audit_procedure"),
     "leakage.report": ("AuditReport",),
     **ESTIMATORS,
+    "hierarchies.hierarchy": ("Hierarchy",),
+    "hierarchies.tables": ("reconcile",),
     "evaluation.compare_classifiers": ("compare_classifiers", "ClassifierComparison", "StepComparison"),
     "evaluation.classification": ("ClassificationResults",),
     "evaluation.steps": ("step_scores",),

@@ -18,9 +18,11 @@ from tsforecast import (
     EnsembleClassifier,
     EnsembleForecaster,
     GRUClassifier,
+    Hierarchy,
     MajorityClassifier,
     NearestNeighborClassifier,
     Panel,
+    ReconciledForecaster,
     RocketClassifier,
 )
 from tsforecast.data.samples import SupervisedPanel
@@ -35,7 +37,7 @@ EVERY = np.lib.stride_tricks.sliding_window_view(wave(40).round(3), 9)
 X, Y = EVERY[:, :6], EVERY[:, 6:]
 LABELS = np.array(["rest", "wave"] * 6)
 RECORDINGS = [(1 + i % 2) * np.sin(np.arange(8.0 + i) * (1 + i % 2)) for i in range(12)]
-FORECASTERS = (*MODEL_NAMES, "ensemble", "conformal", "aggregate", "windows")
+FORECASTERS = (*MODEL_NAMES, "ensemble", "conformal", "aggregate", "reconciled", "windows")
 CLASSIFIERS = ("gru-classifier", "majority", "nearest", "rocket", "ensemble-classifier")
 
 
@@ -47,6 +49,9 @@ def fitted(name: str) -> Any:
         return ConformalForecaster(small("reduction"), method="adaptive", coverage=0.5).fit(PANEL)
     if name == "aggregate":
         return AggregateForecaster(small("drift"), horizon=3).fit(PANEL)
+    if name == "reconciled":
+        tree = Hierarchy.of({"both": ["a", "b"]})
+        return ReconciledForecaster(small("reduction"), hierarchy=tree, horizon=3).fit(tree.with_sums(PANEL))
     if name == "windows":
         return small("reduction").set_params(window=6).fit(X, Y)
     if name == "gru":  # with parameters that JSON does not have

@@ -67,6 +67,18 @@ class Context:
             every = self._panel.select(self.series[at])
             yield at, every.between(self._start[at], self._n_observed[at])
 
+    def of_all_series(self) -> tuple[Context, NDArray[np.int64]]:
+        """Return the contexts of all series of the panel at the times of these cutoffs, and where these are in it."""
+        panel, first = self._panel, self._panel.firsts[self.series]
+        ticks, at = np.unique(first + self._n_observed, return_inverse=True)
+        begins = np.zeros_like(ticks)  # of contexts that do not go back to the first row
+        np.maximum.at(begins, at, np.where(self._start > 0, first + self._start, 0))
+        seen = panel.rows_before(ticks[:, None])  # (F, N)
+        start = np.where(seen > 0, panel.rows_before(begins[:, None]), 0)
+        number, series = np.nonzero(seen > start)
+        chosen = Context(panel, series, seen[number, series], start[number, series], self._extended)
+        return chosen, np.searchsorted(number * len(panel) + series, at * len(panel) + self.series)
+
     @property
     def starts(self) -> NDArray[np.int64]:
         """First row of each context, shape (n,)."""
@@ -332,8 +344,7 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
         return panel
     columns, count = panel.values.shape[1], len(panel)
     ahead = np.full((count, horizon, columns), np.nan)
-    steps = panel.lengths[:, None] + np.arange(horizon)  # (N, H)
-    stamps = panel.stamps(np.arange(count)[:, None], steps)
+    stamps = panel.stamps(np.arange(count)[:, None], panel.lengths[:, None] + np.arange(horizon))  # (N, H)
     at = len(panel.roles.varying) - len(panel.roles.future)
     if given:
         ahead[..., at : at + len(given)], found = _known(panel, stamps, future)
@@ -343,11 +354,8 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
         ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
     offsets = panel.offsets + horizon * np.arange(count + 1)
     values = scratch((int(offsets[-1]), columns), np.float64, panel.values)
-    for i in range(count):
-        values[offsets[i] : offsets[i + 1] - horizon], values[offsets[i + 1] - horizon : offsets[i + 1]] = (
-            panel.series(i),
-            ahead[i],
-        )
+    for i, end in enumerate(offsets[1:]):
+        values[offsets[i] : end - horizon], values[end - horizon : end] = panel.series(i), ahead[i]
     return replace(panel, values=values, offsets=offsets, roles=roles)
 
 

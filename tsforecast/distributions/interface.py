@@ -199,13 +199,23 @@ class Distributional:
         self._refuse_windows("sample")
         raise_any(whole("paths", paths, 1) + whole("random_state", random_state, 0, [None]), ParameterError)
         panel, past, steps = self._continued(context, future, horizon, None)
-        if self._surprises is None or self._surprises.shape[2] != steps:
+        return with_paths(panel, self.paths(past, steps, paths, np.random.default_rng(random_state)))
+
+    def paths(self, past: Context, horizon: int, paths: int, random: np.random.Generator) -> NDArray[np.float64]:
+        """Draw paths of the H steps after each of n cutoffs, (P, n, H, K); see `sample`."""
+        return self.paths_of(self.distribution_on_the_wall(past, horizon), past, paths, random)
+
+    def paths_of(
+        self, found: Distribution, past: Context, paths: int, random: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Draw paths of distributions (n, H, K) after n cutoffs, with the ranks of the past, (P, n, H, K)."""
+        horizon = found.shape[1]
+        if self._surprises is None or self._surprises.shape[2] != horizon:
             model, seen = self._held_out(RANKED)
-            self._surprises = surprises(model, self.panel_, seen, steps)
+            self._surprises = surprises(model, self.panel_, seen, horizon)
         known = {name: at for at, name in enumerate(self.panel_.ids.tolist())}
-        positions = np.array([known.get(name, -1) for name in panel.ids.tolist()])
-        found, random = self.distribution_on_the_wall(past, steps), np.random.default_rng(random_state)
-        return with_paths(panel, coherent(found, self._surprises, positions, paths, random))
+        positions = np.array([known.get(name, -1) for name in past.ids.tolist()])
+        return coherent(found, self._surprises, positions, paths, random)
 
     def _refuse_windows(self, method: str) -> None:
         """Raise ParameterError where supervised windows were fitted."""

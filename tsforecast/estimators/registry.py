@@ -31,6 +31,7 @@ ESTIMATORS = {
     "forecasters.meta.local": ("LocalForecaster",),
     "forecasters.meta.conformal": ("ConformalForecaster",),
     "forecasters.meta.aggregate": ("AggregateForecaster",),
+    "forecasters.meta.reconciled": ("ReconciledForecaster",),
     "forecasters.neural": ("NeuralForecaster", "RNNForecaster", "GRUForecaster", "LSTMForecaster", "Conv1DForecaster"),
     "sequences.baselines": ("MajorityClassifier", "NearestNeighborClassifier"),
     "sequences.neural": ("NeuralClassifier", "RNNClassifier", "GRUClassifier", "LSTMClassifier", "Conv1DClassifier"),

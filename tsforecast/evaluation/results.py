@@ -26,12 +26,14 @@ from tsforecast.evaluation.summaries import (
     average_ranks,
     errors,
     errors_by,
+    errors_by_level,
     win_rates,
     without_distribution,
     without_percentage,
     without_scale,
 )
 from tsforecast.evaluation.verdict import MARGIN, Verdict, judge, spanned
+from tsforecast.hierarchies.hierarchy import Hierarchy
 from tsforecast.reporting.tables import as_text, markdown
 
 # Column of the table -> its title and format where it is displayed, the most important first.
@@ -302,6 +304,31 @@ class ForecastResults(Results):
         [1.0, 2.0]
         """
         return errors_by(self.rows, key, self.metric)[list(self._errors.index)]
+
+    def by_level(self, hierarchy: Hierarchy) -> pd.DataFrame:
+        """Return the metric for each level of a hierarchy, in rows from the top down, and each model, in columns.
+
+        It is the mean over the series or sums of a level.
+
+        Parameters
+        ----------
+        hierarchy : Hierarchy
+
+        Raises
+        ------
+        DataError
+            When a series of these results is none of the hierarchy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tsforecast import Hierarchy, leaderboard
+        >>> tree = Hierarchy.of({"both": ["0", "1"]})
+        >>> panel = tree.with_sums([np.arange(20.0), 2 * np.arange(20.0)])
+        >>> leaderboard([], panel, horizon=1, origins=3, metric="mae").by_level(tree)["naive"].tolist()
+        [3.0, 1.5]
+        """
+        return errors_by_level(self.rows, hierarchy.level_of, self.metric)[list(self._errors.index)]
 
     @cached_property
     def win_rates(self) -> pd.DataFrame:

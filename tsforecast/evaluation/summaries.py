@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.checks import one_of
-from tsforecast.errors import DataError, ParameterError, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, Problem, raise_any, shorten
 from tsforecast.evaluation.metrics import (
     DISTRIBUTION_METRICS,
     METRICS,
@@ -61,6 +61,25 @@ def errors_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
     raise_any(one_of("key", key, KEYS) + one_of("metric", metric, known_metrics(rows)), ParameterError)
     if key not in rows or rows[key].isna().all():
         raise DataError(f"rows must have values of {key!r} to be summarised by it: they have none")
+    return _each_by(rows, key, metric)
+
+
+def errors_by_level(rows: pd.DataFrame, level_of: Mapping[str, str], metric: str) -> pd.DataFrame:
+    """Return one metric for each level of series, in rows in the order given, and each model, in columns.
+
+    DataError where a series has no level.
+    """
+    levels = rows["series"].astype(str).map(level_of)
+    if levels.isna().any():
+        missing = shorten([repr(str(name)) for name in rows.loc[levels.isna(), "series"].unique()])
+        must, remedy = "every series must be one of the hierarchy", "compare models on hierarchy.with_sums(series)"
+        raise DataError(Problem(must, f"{missing} are not", remedy))
+    ordered = pd.Categorical(levels, [*dict.fromkeys(level_of.values())], ordered=True)
+    return _each_by(rows.assign(level=ordered), "level", metric)
+
+
+def _each_by(rows: pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
+    """Return one metric for each value of a column, in rows, and each model, in columns, averaged over seeds."""
     found = errors(rows, key, [metric])[metric].groupby(level=["model", key], observed=True).mean()
     return found.unstack(level="model").rename_axis(columns=None)
 
