@@ -27,6 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/recordings", "majority 33.3%, p < 0.001"),
         ("how-to/other-libraries", "["),
         ("how-to/targets", "Conv1DRegressor True"),
+        ("how-to/hierarchies", "Hierarchy: total 1, region 2, kind 2, shop 8\nTrue\n"),
         ("metrics", "wape"),
         ("speed", "on"),
         ("streaming", "Decision(label="),

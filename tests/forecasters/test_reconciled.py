@@ -146,10 +146,21 @@ def test_forecasts_of_some_series_are_those_of_all() -> None:
     cutoffs = np.repeat([70, 75, 80], count)
     every = Context(FULL, np.tile(np.arange(count), 3), cutoffs)
     whole = model.forecast(every, 3)
+    for at, cutoff in enumerate([70, 75, 80]):
+        alone = Context(FULL, np.arange(count), np.full(count, cutoff))
+        assert np.array_equal(model.forecast(alone, 3), whole[at * count : (at + 1) * count])
     chosen = np.random.default_rng(0).permutation(3 * count)[:7]
     assert np.array_equal(model.forecast(every.select(chosen), 3), whole[chosen])
     quantiles = model.distribution(every, 3).quantiles([0.2])
     assert np.array_equal(model.distribution(every.select(chosen), 3).quantiles([0.2]), quantiles[chosen])
+
+
+def test_the_order_of_the_series_makes_no_difference() -> None:
+    model = ReconciledForecaster(DriftForecaster(), hierarchy=TREE, horizon=3)
+    answer, order = model.fit(FULL).predict(), np.random.default_rng(0).permutation(len(FULL))
+    other = model.fit(FULL.select(order)).predict().set_index(["shop", "month"])["sold"]
+    expected = answer.set_index(["shop", "month"])["sold"]
+    assert other.loc[expected.index].tolist() == pytest.approx(expected.tolist(), rel=1e-12)
 
 
 def test_a_board_has_errors_by_level_beside_those_of_base_forecasts() -> None:
