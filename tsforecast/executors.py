@@ -286,7 +286,7 @@ def _in_processes(
                 yield joblib.delayed(call.numbered)(number, task, shared)
 
         with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=call.blas_threads):
-            parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
+            parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="2 * n_jobs", batch_size=1)
         try:
             with closing(parallel(starting())) as ended:
                 for number, result in ended:
@@ -349,8 +349,9 @@ def _on_ray(
         while waiting or running:
             if time.monotonic() - seen >= LOOK:
                 seen, cores = time.monotonic(), _cores()
-            # Some wait on the cluster, for nodes that join; Ray runs one for each core.
-            most = n_jobs if n_jobs and n_jobs > 0 else 2 * _capped(n_jobs, cores)
+            # Where all cores are used, as many more wait on the cluster, so that none is idle, nor a node that joins.
+            most = _capped(n_jobs, cores)
+            most = 2 * most if most >= cores else most
             while waiting and len(running) < most:
                 number = waiting.popleft()
                 if not attempts[number]:

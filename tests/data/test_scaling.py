@@ -23,7 +23,15 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from tsforecast.data.scaling import SCALERS, TRANSFORMS, Scaling, ScalingRecipe, by_part, seasonal_scale
+from tsforecast.data.scaling import (
+    SCALERS,
+    TRANSFORMS,
+    Scaling,
+    ScalingRecipe,
+    by_part,
+    seasonal_scale,
+    seasonal_scales,
+)
 from tsforecast.errors import ParameterError
 
 
@@ -246,3 +254,13 @@ def test_a_logarithm_comes_before_the_scaler() -> None:
     values = np.array([[1.0], [10.0], [100.0]])
     scaling = ScalingRecipe("log", "min-max").fit(values, np.array([0, 3]), targets=1)
     assert scaling.transform(values, 0).ravel().tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(("steps", "missing"), [(300, False), (300, True), (4, False), (1, False)])
+def test_scales_of_many_pasts_are_those_of_each_to_the_bit(steps: int, missing: bool) -> None:
+    pasts = np.random.default_rng(0).normal(size=(5, 2, steps))
+    if missing:
+        pasts[1, 0, 7:40] = np.nan
+    found = seasonal_scales(pasts, 6)
+    for past, scales in zip(pasts, found, strict=True):
+        np.testing.assert_array_equal(scales, [seasonal_scale(part, 6) for part in past])

@@ -409,3 +409,12 @@ def seasonal_scale(values: ArrayLike, season_length: int) -> tuple[float, float]
     moves = np.abs(numbers[lag:] - numbers[:-lag])
     moves = moves[~np.isnan(moves)]
     return (float(moves.mean()), float((moves**2).mean())) if moves.size else (float("nan"), float("nan"))
+
+
+def seasonal_scales(pasts: NDArray[np.float64], season_length: int) -> NDArray[np.float64]:
+    """Return `seasonal_scale` of training parts of one length, (n, K, T), as an array (n, K, 2)."""
+    lag = season_length if pasts.shape[-1] > season_length else 1
+    moves = np.abs(pasts[..., lag:] - pasts[..., :-lag])
+    if np.isnan(moves).any() or not moves.size:
+        return np.array([[seasonal_scale(part, season_length) for part in past] for past in pasts])
+    return np.stack([moves.mean(axis=-1), (moves**2).mean(axis=-1)], axis=-1)

@@ -17,7 +17,7 @@ from tsforecast.checks import flag
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
-from tsforecast.data.scaling import seasonal_scale
+from tsforecast.data.scaling import seasonal_scales
 from tsforecast.data.splits import (
     Align,
     Cutoff,
@@ -39,6 +39,9 @@ from tsforecast.events import clock, interruptible, unobserved
 from tsforecast.executors import run_here, run_tasks
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.leakage.audit import audit_case
+from tsforecast.mapped import slices
+
+NUMBERS = 2**20  # of the pasts that are scored at once
 
 
 def backtest(
@@ -400,19 +403,26 @@ def _scales(panel: Panel, cutoffs: Cutoffs) -> NDArray[np.float64]:
     """Return the seasonal naive's mean absolute and squared error on the past of each cutoff, (n, K, 2)."""
     season, targets = panel.season_length, panel.n_targets
     start, seen = cutoffs.start, cutoffs.seen
-    scales = np.empty((len(seen), targets, 2))
-    for i in np.unique(cutoffs.series):
-        values = panel.series(i)[:, :targets].astype(np.float64)
-        mine = np.flatnonzero(cutoffs.series == i)
+    scales, single = np.empty((len(seen), targets, 2)), list[NDArray[np.int64]]()
+    order = np.argsort(cutoffs.series, kind="stable")
+    for mine in np.split(order, np.flatnonzero(np.diff(cutoffs.series[order])) + 1):
         if len(mine) == 1 or seen[mine].min() <= season or start[mine].any():
-            for j in mine:
-                scales[j] = [seasonal_scale(values[start[j] : seen[j], k], season) for k in range(targets)]
+            single.append(mine)
             continue
         # Running sums serve all cutoffs of a series at once.
+        values = panel.series(cutoffs.series[mine[0]])[:, :targets].astype(np.float64)
         moves = np.abs(values[season:] - values[:-season])
         there = np.cumsum(~np.isnan(moves), axis=0)
         upto = seen[mine] - season - 1
         for power in (1, 2):
             total = np.cumsum(np.nan_to_num(moves) ** power, axis=0)
             scales[mine, :, power - 1] = np.where(there[upto], total[upto] / np.maximum(there[upto], 1), np.nan)
+    alone = np.concatenate([*single, np.empty(0, dtype=np.int64)])
+    for first, last in np.unique(np.stack([start[alone], seen[alone]], axis=1), axis=0):
+        same = alone[(start[alone] == first) & (seen[alone] == last)]
+        for part in slices(len(same), max(1, NUMBERS // (max(1, last - first) * targets))):
+            mine = same[part]
+            rows = panel.offsets[cutoffs.series[mine]][:, None] + np.arange(first, last)
+            past = panel.values[rows, :targets].astype(np.float64).transpose(0, 2, 1)  # (n, K, T)
+            scales[mine] = seasonal_scales(np.ascontiguousarray(past), season)
     return scales
