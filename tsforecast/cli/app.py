@@ -18,6 +18,7 @@ from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, repo
 from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
 from tsforecast.cli.predict import predict
+from tsforecast.cli.scenario import scenario
 from tsforecast.cli.tune import tune, tune_report
 from tsforecast.cli.verify import record_key, verify
 from tsforecast.errors import TsForecastError
@@ -39,6 +40,7 @@ for command in (
     report,
     fit,
     predict,
+    scenario,
     inspect,
     monitor,
     verify,

@@ -321,6 +321,7 @@ RENAMED = {
     "storage": "out",
     "n_jobs": "jobs",
     "give_up": "all_trials",
+    "changes": "set",
 }
 PARAMETERS = {option: name for name, option in RENAMED.items()}
 ALIKE = (

@@ -88,7 +88,7 @@ def predict(
     if out:
         suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
-    asked = {"interval": _shares(interval), "quantiles": _levels(quantiles)}
+    asked = {"interval": shares_of(interval), "quantiles": _levels(quantiles)}
     kept = {"record": record, "record_key": record_key}
     kept_words = {name.replace("_", "-"): path for name, path in kept.items()}
     asked_words = {"interval": interval, "quantiles": quantiles, "tidy": tidy or None, "ended": ended}
@@ -133,7 +133,9 @@ def predict(
     with lines_of(future):
         rows = None
         if future:
-            rows, _ = read_next(future, model, panel.source.time, date_format, panel.roles.given.future, _texts(panel))
+            rows, _ = read_next(
+                future, model, panel.source.time, date_format, panel.roles.given.future, texts_of(panel)
+            )
         if paths is None:
             how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy, **kept}
             found = forecaster.predict(context, future=rows, **how)
@@ -141,7 +143,7 @@ def predict(
             found = forecaster.sample(paths, seed or 0, context, future=rows, horizon=horizon)
         frame = as_polars(found)
     levels = asked_levels(**asked)
-    write_frame(frame, _with_levels(form, levels), out)
+    write_frame(frame, with_levels(form, levels), out)
     if out:
         echo(f"{len(frame)} {'numbers of paths' if paths else 'quantiles' if tidy else 'forecasts'} in {out}")
     if record:
@@ -155,7 +157,7 @@ def predict(
         show_lines(fans(panel, frame, levels, min(console.width, WIDTH)))
 
 
-def _shares(given: list[str] | None) -> list[float]:
+def shares_of(given: list[str] | None) -> list[float]:
     """Return the shares of outcomes that intervals hold, which are given in percent, or as shares."""
     found = list[float]()
     for word in words_of(given):
@@ -185,7 +187,7 @@ def _number(word: str) -> float:
         return math.nan
 
 
-def _with_levels(form: Form, levels: Mapping[str, float]) -> Form:
+def with_levels(form: Form, levels: Mapping[str, float]) -> Form:
     """Return a form whose quantiles have as many decimals as the numbers that they are of."""
     more = {f"{name}_{suffix}": places for name, places in form.decimals.items() for suffix in levels}
     return replace(form, decimals=more | form.decimals)
@@ -231,7 +233,7 @@ def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | 
     if data:
         time = None if source.time_in_index else source.time  # the name of an index is no column of a file
         numbers = (*panel.roles.target, *given.past, *given.future)
-        texts = _texts(panel)
+        texts = texts_of(panel)
         wide = source.form == "wide"  # its rows are those of the stacked table, not lines
         try:
             if is_many(str(data)):
@@ -250,7 +252,7 @@ def context_of(panel: Panel, model: Path, data: Path | None, date_format: str | 
     return None, form
 
 
-def _texts(panel: Panel) -> list[str | None]:
+def texts_of(panel: Panel) -> list[str | None]:
     """Return the columns of ids, groups and categories that were text when a model was fitted."""
     named = [(panel.source.id, panel.ids), *panel.statics.items()]
     texts = [name for name, values in named if len(values) and isinstance(values[0], str)]

@@ -81,7 +81,7 @@ def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str
 
     ParameterError is raised where arrays are to be tidy: they have no columns.
     """
-    _require_names_of_their_own(panel, [] if tidy else [*levels], [LEVEL] if tidy else [])
+    require_names_of_their_own(panel, [] if tidy else [*levels], [LEVEL] if tidy else [])
     place = {level: at for at, level in enumerate(sorted(levels.values()))}
     every = {"": points} | {suffix: found[..., place[level]] for suffix, level in levels.items()}
     if panel.source.form in ("array", "arrays", "windows"):
@@ -102,7 +102,7 @@ def with_levels(panel: Panel, points: Floats, found: Floats, levels: Mapping[str
 
 def with_paths(panel: Panel, paths: Floats) -> Any:
     """Return paths (P, N, H, K) in the form of the data: a frame with a column `path`, or arrays with an axis more."""
-    _require_names_of_their_own(panel, [], [PATH])
+    require_names_of_their_own(panel, [], [PATH])
     parts = [panel.to_native(path, [""]) for path in paths]
     if isinstance(parts[0], list):
         return [np.stack(series) for series in zip(*parts, strict=True)]
@@ -112,7 +112,7 @@ def with_paths(panel: Panel, paths: Floats) -> Any:
     return nw.concat(framed).to_native()
 
 
-def _require_names_of_their_own(panel: Panel, suffixes: Sequence[str], others: Sequence[str]) -> None:
+def require_names_of_their_own(panel: Panel, suffixes: Sequence[str], others: Sequence[str]) -> None:
     """Raise ParameterError where columns beside those of the data would take the place of one."""
     if panel.source.form in ("array", "arrays", "windows"):
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from tsforecast.checks import whole
 from tsforecast.data.context import Context, held_out, with_future, with_observations
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.interface import Distributional
+from tsforecast.distributions.predictions import asked_levels
 from tsforecast.distributions.residuals import scales
 from tsforecast.errors import DataError, ParameterError, raise_any
 from tsforecast.explanations.explanation import ROUNDING, Effect, Explanation, judged
+from tsforecast.explanations.scenario import compared
 from tsforecast.explanations.shuffles import Innovations, Part, Shuffled, Units, donors, parts_of, spans
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ class Explainable(Distributional):
 
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return which forecasts after `past` are those of a simpler fallback model, (n, K)."""
+        raise NotImplementedError
+
+    def _cautions(self, past: Context) -> list[str]:
+        """Return warnings about a forecast from `past`."""
         raise NotImplementedError
 
     def learned_rows(self) -> NDArray[np.int64]:
@@ -146,6 +152,67 @@ class Explainable(Distributional):
             len(past),
             pd.concat(tables, ignore_index=True),
         )
+
+    def scenario(
+        self,
+        changes: Mapping[str, Any],
+        context: Any = None,
+        *,
+        future: Any = None,
+        horizon: int | None = None,
+        interval: float | Sequence[float] | None = 0.8,
+    ) -> Any:
+        """Forecast what would come if covariates that are known ahead were others, beside the forecast as it is.
+
+        Both forecasts are this model's, and differ in these columns alone. The difference is what the model has
+        learned, and no causal effect: where prices fell in weeks that were bad anyway, the model has learned that
+        these belong together. Its interval is that of what comes in the scenario, less the forecast without the
+        changes: it is as wide as the errors of the forecast, holds its share as well as the intervals of `predict`
+        do, and says nothing of how surely the response to the change was learned.
+
+        Parameters
+        ----------
+        changes : dict
+            Of columns that are known ahead: a number for all steps, or a text where the column has texts; a dict from
+            times (of data without time stamps from steps, from 1 on) to numbers; or a number for each of H steps, for
+            each of N series (N, H).
+        context, future, horizon
+            As in `predict`; `future` is what is changed.
+        interval : float or sequence of float, optional
+            Shares of outcomes that central intervals of the difference are to hold.
+
+        Returns
+        -------
+        frame
+            In the form of the data, with columns such as ``y``, ``y_scenario``, ``y_difference``,
+            ``y_difference_lo80`` and ``y_difference_hi80``.
+
+        Raises
+        ------
+        NotFittedError
+        ParameterError
+            When the model reads no column that is known ahead, or the changes name another one, a time that is not
+            forecast, or numbers further beyond those of training than as far again on both sides.
+        DataError
+            As in `predict`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from tsforecast.forecasters.reduction import ReductionForecaster
+        >>> random = np.random.default_rng(0)
+        >>> shop = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=203), "price": random.uniform(7, 9, 203)})
+        >>> shop["sales"] = 50 - 4 * shop["price"] + 0.3 * random.normal(size=203)
+        >>> panel = Panel.from_frame(shop[:200], target="sales", future="price")
+        >>> model = ReductionForecaster(horizon=3, window=7).fit(panel)
+        >>> found = model.scenario({"price": 8.5}, future=shop.loc[200:, ["day", "price"]].assign(price=7.5))
+        >>> found["sales_difference"].round().tolist()
+        [-4.0, -4.0, -4.0]
+        """
+        self._refuse_windows("scenario")
+        levels = asked_levels((), interval)
+        panel, _, steps = self._continued(context, future, horizon, None)
+        return compared(self, panel, with_future(panel, steps, future), changes, levels)
 
     def _unlearned(self, panel: Panel) -> tuple[Any, NDArray[np.int64]]:
         """Return a model, and how many first rows of each series of a panel it may have learned from, (N,)."""
