@@ -169,12 +169,11 @@ def signed(public: str, digest: str, signature: str) -> bool:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(
-            bytes.fromhex(signature), MESSAGE + digest.encode()
-        )
+        raw = bytes.fromhex(signature)
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(raw, MESSAGE + digest.encode())
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return raw.hex() == signature  # and not the same in capitals
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
