@@ -12,7 +12,7 @@ import typer
 from tsforecast.cli.console import echo, warn
 from tsforecast.cli.options import ContextDateFormat, Trust, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster
-from tsforecast.errors import DataError, ParameterError, counted, raise_any
+from tsforecast.errors import DataError, ParameterError, counted
 from tsforecast.files import require_place, sha256, write_or_return
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def monitor(
 
     The exit code is 1 if these data show that skill has fallen, or if the model is worse than the naive forecast.
     """
+    from tsforecast.data.protocol import joined
     from tsforecast.evaluation.monitor import Monitor
 
     place = state or model / STATE
@@ -78,7 +79,7 @@ def monitor(
     kept = _read(place, model) if known else _begun(forecaster, model)
     panel = _with_rows(fitted, kept)
     if data:
-        panel = _joined(panel, context_of(fitted, model, data, date_format)[0])
+        panel = joined(panel, context_of(fitted, model, data, date_format)[0])
     before = Monitor(kept.model_losses, kept.reference_losses, kept.starts).claim.outcome
     watch, fell, new = _judged(forecaster, panel, kept)
     if data:
@@ -133,64 +134,19 @@ def _with_rows(panel: Panel, kept: State) -> Panel:
     """Return the fitted panel with the observations since."""
     import numpy as np
 
+    from tsforecast.data.protocol import extended
+
     width = panel.values.shape[1]
     rows = [np.array(kept.rows.get(str(name), []), dtype=panel.values.dtype) for name in panel.ids]
     if any(part.size and part.shape[1:] != (width,) for part in rows):
         raise DataError(f"rows of the state must have {width} columns, as the fitted data have")
-    return _extended(panel, [part.reshape(-1, width) for part in rows])
-
-
-def _extended(panel: Panel, rows: list[NDArray[np.float64]]) -> Panel:
-    import numpy as np
-
-    parts = [np.concatenate([panel.series(i), more]) for i, more in enumerate(rows)]
-    return replace(panel, values=np.concatenate(parts), offsets=np.cumsum([0, *map(len, parts)]))
+    return extended(panel, [part.reshape(-1, width) for part in rows])
 
 
 def _after(panel: Panel, series: int, first: int) -> list[list[float | None]]:
     """Return rows of a series from `first` on, as JSON has them."""
     rows: list[list[float]] = panel.series(series)[first:].tolist()
     return [[None if value != value else value for value in row] for row in rows]
-
-
-def _joined(panel: Panel, new: Panel) -> Panel:
-    """Return a panel with the rows of another one that follow on; DataError is raised where they do not."""
-    import numpy as np
-
-    places = {str(name): i for i, name in enumerate(panel.ids)}
-    rows, problems = [panel.values[:0]] * len(panel), list[str]()
-    for j, name in enumerate(new.ids):
-        if str(name) not in places:
-            fix = "leave it out, or fit a model anew"
-            problems.append(f"series must be among those that were fitted: {str(name)!r} is not; {fix}")
-            continue
-        i, given = places[str(name)], new.series(j).astype(panel.values.dtype)
-        for at in panel.roles.coded:  # texts that were not fitted are alike, since files number them anew
-            given[:, at] = np.minimum(given[:, at], len(panel.roles.categories[panel.roles.varying[at]]))
-        begin, mine = (int(panel.frequency.split(stamp)[0]) for stamp in (new.starts[j], panel.starts[i]))
-        first, length = (begin - mine) // panel.frequency.count, int(panel.lengths[i])
-        if first > length or panel.stamps(i, first) != new.starts[j]:
-            due = panel.label(int(panel.stamps(i, length)))
-            problems.append(
-                f"new rows must follow on: series {str(name)!r} has {due} next, and the file begins with "
-                f"{panel.label(new.starts[j])}; add the rows between"
-            )
-            continue
-        before, again = panel.series(i)[max(first, 0) : first + len(given)], given[max(-first, 0) : length - first]
-        other = ~((before == again) | (np.isnan(before) & np.isnan(again)))
-        if other.any():
-            row, column = np.argwhere(other)[0]
-            when = panel.label(int(panel.stamps(i, max(first, 0) + row)))
-            held = panel.roles.varying[column]
-            was, now = (panel.roles.texts(held, part[[row], column])[0] for part in (before, again))
-            shown = "{!r}" if held in panel.roles.categories else "{:g}"
-            problems.append(
-                f"known rows must stay as they were: series {str(name)!r} had {shown.format(was)} in {held!r} at "
-                f"{when}, now it has {shown.format(now)}; leave them out"
-            )
-        rows[i] = given[length - first :] if first + len(given) > length else rows[i]
-    raise_any(problems)
-    return _extended(panel, rows)
 
 
 def _judged(forecaster: Forecaster, panel: Panel, kept: State) -> tuple[Monitor, bool, int]:

@@ -1,7 +1,8 @@
-"""Protocol of a comparison: what is learned from, what is tested, and from which cutoffs."""
+"""Protocol of a comparison: what is learned from, what is tested, and from which cutoffs; rows that come later."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -23,7 +24,17 @@ from tsforecast.data.splits import (
     sides,
     training_part,
 )
-from tsforecast.errors import Argument, DataError, ParameterError, Problem, counted, names_of, raise_any, shorten
+from tsforecast.errors import (
+    Argument,
+    DataError,
+    ParameterError,
+    Phrase,
+    Problem,
+    counted,
+    names_of,
+    raise_any,
+    shorten,
+)
 
 LEAST_CUTOFFS, MOST_CUTOFFS = 10, 30  # where their number is not given and the data have room
 TESTED = 1 / 3  # of the median series, its end, where cutoffs then lie
@@ -206,3 +217,54 @@ def silent_note(panel: Panel, steps: int) -> str | None:
         f"{len(names)} of {len(panel) * len(targets)} {what} {have} no number in more than {steps} last rows and "
         f"{'is' if len(names) == 1 else 'are'} forecast from {own}: {shorten(names)}"
     )
+
+
+def joined(panel: Panel, new: Panel) -> Panel:
+    """Return a panel with the rows of another one that follow on; known rows may come again.
+
+    DataError names every series that the panel lacks, or whose rows leave a gap or differ from those that are known.
+    """
+    places = {str(name): i for i, name in enumerate(panel.ids)}
+    rows, problems = [panel.values[:0]] * len(panel), list[str]()
+    for j, name in enumerate(new.ids):
+        if str(name) not in places:
+            must = f"series must be among those that were fitted: {str(name)!r} is not"
+            problems.append(f"{must}; leave it out, or fit a model anew")
+            continue
+        i, given = places[str(name)], new.series(j).astype(panel.values.dtype)
+        for at in panel.roles.coded:  # texts that were not fitted are alike, since files number them anew
+            given[:, at] = np.minimum(given[:, at], len(panel.roles.categories[panel.roles.varying[at]]))
+        begin, mine = (int(panel.frequency.split(stamp)[0]) for stamp in (new.starts[j], panel.starts[i]))
+        first, length = (begin - mine) // panel.frequency.count, int(panel.lengths[i])
+        if first > length or panel.stamps(i, first) != new.starts[j]:
+            due = panel.label(int(panel.stamps(i, length)))
+            got = (f"series {str(name)!r} has {due} next, and ", Phrase("the table", "data"), " begins with ")
+            found = (*got, panel.label(new.starts[j]))
+            problems.append(Problem("new rows must follow on", found, "add the rows between", series=name))
+            continue
+        before, again = panel.series(i)[max(first, 0) : first + len(given)], given[max(-first, 0) : length - first]
+        problems += _changed(panel, i, max(first, 0), before, again)
+        rows[i] = given[length - first :] if first + len(given) > length else rows[i]
+    raise_any(problems)
+    return extended(panel, rows)
+
+
+def _changed(panel: Panel, i: int, first: int, before: NDArray[Any], again: NDArray[Any]) -> list[str]:
+    """Return a problem where rows of series i, from a first one on, come again with other numbers, (n, C) each."""
+    other = ~((before == again) | (np.isnan(before) & np.isnan(again)))
+    if not other.any():
+        return []
+    row, column = np.argwhere(other)[0]
+    held, when = panel.roles.varying[column], panel.label(int(panel.stamps(i, first + row)))
+    was, now = (panel.roles.texts(held, part[[row], column])[0] for part in (before, again))
+    shown = "{!r}" if held in panel.roles.categories else "{:g}"
+    return [
+        f"known rows must stay as they were: series {str(panel.ids[i])!r} had {shown.format(was)} in {held!r} at "
+        f"{when}, now it has {shown.format(now)}; leave them out"
+    ]
+
+
+def extended(panel: Panel, rows: Sequence[NDArray[Any]]) -> Panel:
+    """Return a panel with more rows at the end of each series, (n, C) each."""
+    parts = [np.concatenate([panel.series(i), more]) for i, more in enumerate(rows)]
+    return replace(panel, values=np.concatenate(parts), offsets=np.cumsum([0, *map(len, parts)]))

@@ -120,7 +120,7 @@ class ConformalForecaster(WrappedForecaster):
         Adaptive: errors at cutoffs after the fit count, as far as the context of a forecast itself holds their truth.
         """
         member = self.members_[0]
-        unit = _units(member, past, horizon)
+        unit = units_of(member, past, horizon)
         around = np.empty((*unit.shape, len(LEVELS)))
         for chosen, quantiles in self._adapted(past) if self.method == "adaptive" else self._split(past):
             around[chosen] = as_long(quantiles, horizon)
@@ -296,7 +296,7 @@ class ConformalForecaster(WrappedForecaster):
         return problems
 
 
-def _units(member: Forecaster, past: Context, horizon: int) -> Floats:
+def units_of(member: Forecaster, past: Context, horizon: int) -> Floats:
     """Return the unit of errors, (n, H, K): the width of the member's own interval of 80 %, or a scale of the past."""
     if member.learns_distribution:
         ends = member.distribution(past, horizon).quantiles([0.1, 0.9])
@@ -306,6 +306,6 @@ def _units(member: Forecaster, past: Context, horizon: int) -> Floats:
 
 def _errors(member: Forecaster, past: Context, truth: Floats) -> Floats:
     """Return the errors of forecasts before a truth (n, H, K) in their units; NaN where nothing has moved yet."""
-    unit = _units(member, past, truth.shape[1])
+    unit = units_of(member, past, truth.shape[1])
     errors = truth - member.forecast(past, truth.shape[1])
     return np.asarray(np.where(unit > 0, errors, np.nan) / np.where(unit > 0, unit, 1.0))
