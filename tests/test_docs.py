@@ -28,6 +28,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("how-to/other-libraries", "["),
         ("how-to/records", "line 2 must follow from line 1"),
         ("how-to/scenario", "sales_difference_lo80"),
+        ("how-to/anomalies", "collective"),
         ("how-to/targets", "Conv1DRegressor True"),
         ("how-to/hierarchies", "Hierarchy: total 1, region 2, kind 2, shop 8\nTrue\n"),
         ("metrics", "wape"),

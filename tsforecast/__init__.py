@@ -15,6 +15,9 @@ from tsforecast.provenance import __version__ as __version__
 
 if TYPE_CHECKING:
     from tsforecast.adapters.protocol import as_forecaster as as_forecaster
+    from tsforecast.anomalies.detector import Detector as Detector
+    from tsforecast.anomalies.detector import detect as detect
+    from tsforecast.anomalies.results import Anomalies as Anomalies
     from tsforecast.catalog.card import dataset_names as dataset_names
     from tsforecast.catalog.loaders import load_dataset as load_dataset
     from tsforecast.data.panel import Panel as Panel
@@ -116,6 +119,8 @@ _NAMES = {
     "evaluation.seal": ("seal", "SealedPanel"),
     "evaluation.contamination": ("contamination_check",),
     "evaluation.monitor": ("Monitor",),
+    "anomalies.detector": ("detect", "Detector"),
+    "anomalies.results": ("Anomalies",),
     "evaluation.overall": ("overall", "Overall"),
     "evaluation.verification": ("verify_records", "Verification"),
     "records.chain": ("make_key",),

@@ -13,6 +13,7 @@ import typer
 
 from tsforecast.cli.classify import classify
 from tsforecast.cli.console import console, plain_warnings, warn
+from tsforecast.cli.detect import detect
 from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
@@ -43,6 +44,7 @@ for command in (
     scenario,
     inspect,
     monitor,
+    detect,
     verify,
     record_key,
     tune,

@@ -30,6 +30,7 @@ from tsforecast.errors import (
 from tsforecast.files import new_file, write_or_return
 
 if TYPE_CHECKING:
+    from tsforecast.anomalies.results import Anomalies
     from tsforecast.cli.dates import Form
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison
@@ -86,6 +87,22 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
     console.print(table)
     _wrap(console, f"{report.verdict}.")
     _wrap(console, f"An audit cannot see: {'; '.join(report.unseen)}.")
+
+
+def show_anomalies(found: Anomalies, title: str, console: Console) -> None:
+    """Print what was found, the rarest first, and what the level means."""
+    from tsforecast.anomalies.report import grid_of
+
+    _wrap(console, title, style="bold")
+    _wrap(console, f"{found.headline}.")
+    events = found.to_frame()
+    if len(events):
+        grid = grid_of(events.head(SHOWN))
+        _show_columns(console, grid.columns, grid.rows, {}, grid.words)
+    if len(events) > SHOWN:
+        _wrap(console, f"({len(events) - SHOWN} more: write them to a file with --out)", style="dim")
+    for sentence in found.facts.sentences:
+        _wrap(console, f"{sentence}.")
 
 
 def show_plan(plan: Plan, title: str, console: Console) -> None:
@@ -158,6 +175,7 @@ def _wrap(console: Console, sentence: str, first: str = "", then: str = "", styl
 REPORTS = (".html", ".md", ".json")
 BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is known
 COMPARISON = "classification.md"  # and that of a comparison of classifiers
+SHOWN = 20  # anomalies in a table
 console = Console()
 
 

@@ -330,7 +330,7 @@ ALIKE = (
     *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
     *("interval", "quantiles", "paths", "loss", "trust", "address", "record", "record_key", "key", "head"),
-    *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test"),
+    *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test", "memory", "tail"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.
