@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +16,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from tests.helpers.forecasters import small
 from tsforecast import (
     EnsembleForecaster,
-    ETSForecaster,
-    GRUForecaster,
     NaiveForecaster,
     Panel,
+    RaySearch,
     ReductionForecaster,
     SeasonalNaiveForecaster,
     load,
@@ -28,6 +29,7 @@ from tsforecast import (
     verify_records,
 )
 from tsforecast.errors import DataError, ParameterError
+from tsforecast.estimators.registry import MODEL_NAMES
 from tsforecast.files import OutputError
 from tsforecast.records.chain import START, Signer, append, canonical, hash_of, last_of, read_chain
 
@@ -301,32 +303,33 @@ def test_a_changed_last_line_is_no_beginning(book: Book) -> None:
 
 WRITER = """
 import sys
-import numpy as np
-from tsforecast import NaiveForecaster
-model = NaiveForecaster(horizon=2).fit(np.arange(30.0))
-for _ in range(40):
-    model.predict(record=sys.argv[1])
+from pathlib import Path
+from tsforecast.records.chain import append
+for number in range(int(sys.argv[2])):
+    append(Path(sys.argv[1]), {"forecast": [number / 7] * 50})
 """
 
 
+def writer(path: Path, lines: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(lines)])
+
+
 @pytest.mark.process
-def test_two_processes_write_one_chain(tmp_path: Path) -> None:
+def test_three_processes_write_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "forecasts.jsonl"
-    running = [subprocess.Popen([sys.executable, "-c", WRITER, str(path)]) for _ in range(2)]
-    assert [each.wait() for each in running] == [0, 0]
+    running = [writer(path, 100) for _ in range(3)]
+    assert [each.wait() for each in running] == [0, 0, 0]
     records, problems = read_chain(path)
-    assert (len(records), problems) == (80, [])
+    assert (len(records), problems) == (300, [])
 
 
 @pytest.mark.process
-def test_what_a_killed_writer_leaves_is_a_chain_or_a_cut_line(tmp_path: Path) -> None:
-    path = tmp_path / "forecasts.jsonl"
-    model = NaiveForecaster(horizon=2).fit(np.arange(30.0))
-    for _ in range(2):
-        running = subprocess.Popen([sys.executable, "-c", WRITER.replace("range(40)", "range(10**6)"), str(path)])
-        before = path.stat().st_size if path.exists() else 0
-        while running.poll() is None and (not path.exists() or path.stat().st_size < before + 5000):
-            pass
+def test_a_writer_that_is_killed_leaves_a_chain_that_goes_on(tmp_path: Path) -> None:
+    path, model = tmp_path / "forecasts.jsonl", NaiveForecaster(horizon=2).fit(np.arange(30.0))
+    for number in range(5):
+        before, running = path.stat().st_size if path.exists() else 0, writer(path, 10**6)
+        while running.poll() is None and (not path.exists() or path.stat().st_size < before + 7000 + 300 * number):
+            time.sleep(0.001)
         running.kill()
         running.wait()
         assert read_chain(path)[1] == []
@@ -417,26 +420,24 @@ def test_forecasts_of_many_forms_are_read_back(tmp_path: Path) -> None:
             assert found.rows["forecast"].tolist() == returned["y"].tolist()
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        GRUForecaster(horizon=3, window=7, units=4, max_epochs=2, random_state=0),
-        ReductionForecaster(horizon=3, window=7),
-        ETSForecaster(horizon=3),
-        EnsembleForecaster([ReductionForecaster(horizon=3, window=7), NaiveForecaster(horizon=3)], horizon=3),
-    ],
-    ids=lambda model: type(model).__name__,
-)
-def test_a_saved_model_is_the_one_that_was_recorded_and_repeats_its_forecasts(model: Any, tmp_path: Path) -> None:
-    data, path = sales(), tmp_path / "f.jsonl"
-    model.fit(data[:60])
-    model.predict(record=path, quantiles=(0.1, 0.9))
-    model.predict(data[:66], record=path, quantiles=(0.1, 0.9))
-    model.save(tmp_path / "model")
-    assert load(tmp_path / "model").fingerprint() == model.fingerprint()
+@pytest.mark.parametrize("name", [*MODEL_NAMES, "ensemble"])
+def test_a_saved_model_is_the_one_that_was_recorded_and_repeats_its_forecasts(name: str, tmp_path: Path) -> None:
+    data, path = sales().assign(y=sales()["y"].abs()), tmp_path / "f.jsonl"  # demand is never negative
+    both = [ReductionForecaster(horizon=3, window=7), NaiveForecaster(horizon=3)]
+    fitted = (EnsembleForecaster(both, horizon=3) if name == "ensemble" else small(name, 3)).fit(data[:60])
+    fitted.predict(record=path, quantiles=(0.1, 0.9))
+    fitted.predict(data[:66], record=path, quantiles=(0.1, 0.9))
+    fitted.save(tmp_path / "model")
+    assert load(tmp_path / "model").fingerprint() == fitted.fingerprint()
     found = verify_records(path, data, model=tmp_path / "model")
     assert found.passed, str(found)
     assert not [note for note in found.notes if "repeated" in note]
+
+
+def test_a_search_that_was_loaded_has_its_fingerprint(tmp_path: Path) -> None:
+    search = RaySearch(ReductionForecaster(horizon=3, window=7), {"window": [7, 14]}, trials=2, verbose=0).fit(sales())
+    search.save(tmp_path / "search")
+    assert load(tmp_path / "search").fingerprint() == search.fingerprint()
 
 
 def test_covariates_that_were_known_then_are_compared(tmp_path: Path) -> None:

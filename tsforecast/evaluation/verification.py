@@ -202,7 +202,8 @@ def verify_records(
                 panels[kind] = _read(data, records[line]["data"], own, line)
             panel = panels[kind]
         number = str(records[line]["data"]["number"])
-        places = [_Place.of(panel, each, number, problems, notes) for each in every]
+        known = {} if panel is None else {str(name): at for at, name in enumerate(panel.ids.tolist())}
+        places = [_Place.of(panel, known, each, number, problems, notes) for each in every]
         rows += [row for each, place in zip(every, places, strict=True) for row in _rows(panel, each, place)]
         if own is not None:
             _repeat(own, panel, records[line], every, places, problems, notes)
@@ -211,10 +212,8 @@ def verify_records(
         late = f"{len(ahead) - sum(ahead)} of {counted(len(ahead), 'forecast')}"
         notes.append(f"{late} were recorded after the time that they are of, and prove no foresight")
     last = records[max(records)] if records else {}
-    known = _frame(rows)
-    return Verification(
-        str(path), len(records), last.get("hash", ""), last.get("key", ""), tuple(problems), tuple(notes), known
-    )
+    made = (len(records), last.get("hash", ""), last.get("key", ""))
+    return Verification(str(path), *made, tuple(problems), tuple(notes), _frame(rows))
 
 
 def _unsigned(records: Mapping[int, dict[str, Any]], public: str) -> Iterator[Problem]:
@@ -278,17 +277,22 @@ class _Place(NamedTuple):
 
     @classmethod
     def of(
-        cls, panel: Panel | None, each: SeriesForecast, number: str, problems: list[Problem], notes: list[str]
+        cls,
+        panel: Panel | None,
+        known: Mapping[str, int],
+        each: SeriesForecast,
+        number: str,
+        problems: list[Problem],
+        notes: list[str],
     ) -> _Place:
-        """Find a series in the truth, and add what is wrong with its history there, or cannot be seen."""
+        """Find a series in the truth, `known` by name; add what is wrong with its history there, or cannot be seen."""
         if panel is None:
             return cls(-1, 0, 0, False)
-        ids = [str(name) for name in panel.ids.tolist()]
-        alone = len(ids) == 1 and panel.source.id is None
-        if not alone and str(each.name) not in ids:
+        alone = len(panel) == 1 and panel.source.id is None
+        if not alone and str(each.name) not in known:
             notes.append(f"{each}: the data have no such series")
             return cls(-1, 0, 0, False)
-        at = 0 if alone else ids.index(str(each.name))
+        at = 0 if alone else known[str(each.name)]
         length = int(panel.lengths[at])
         moments, words = moments_of(panel, at, length + len(each.times))
         first, end = (int(row) for row in np.searchsorted(moments, [each.first, each.cutoff + 1]))

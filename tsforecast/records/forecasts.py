@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -163,7 +164,7 @@ def history_of(panel: Panel, i: int, moments: NDArray[np.int64], number: str) ->
 
 
 def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return value if math.isfinite(value) else None
 
 
 def _plain(value: Any) -> Any:
@@ -173,7 +174,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return value if np.isfinite(value) else repr(value)
+        return value if math.isfinite(value) else repr(value)
     return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else " ".join(repr(value).split())
 
 

@@ -405,7 +405,7 @@ class RaySearch(Forecaster):
     def get_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the fitted state with all trials, but without the folder; see `Estimator.get_state`."""
         plain, numbers = super().get_state()
-        del plain["folder_"]
+        plain.pop("folder_", None)  # which a loaded search has none of
         return {**plain, "trials_": plain["trials_"].to_dict("list")}, numbers
 
     def set_state(self, learned: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> None:
