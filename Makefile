@@ -77,7 +77,8 @@ adapters: adapters-libraries adapters-pretrained  ## Compare models of other lib
 adapters-libraries: $(ADAPTERS)/installed  ## The same for StatsForecast, sktime, Darts, MLForecast, skforecast and NeuralForecast, in an environment of their own
 	$(ADAPTERS)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_libraries.py tests/adapters/test_sktime_forecaster.py \
 		tests/adapters/test_window_regressor.py tests/adapters/test_fev.py tests/adapters/test_past_covariates.py \
-		tests/adapters/test_metrics_elsewhere.py tests/adapters/test_foreign_leaks.py
+		tests/adapters/test_metrics_elsewhere.py tests/adapters/test_foreign_leaks.py \
+		tests/adapters/test_hierarchical.py
 
 # LightGBM may wait for ever for its threads in a process where torch has some, on a busy machine.
 adapters-pretrained: $(PRETRAINED)/installed  ## The same for GluonTS, AutoGluon and pretrained models, in another environment
