@@ -108,6 +108,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/kills.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/accuracy.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/hierarchies.py
 	$(BIN)/python benchmarks/gestures.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/sensors.py

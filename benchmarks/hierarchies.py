@@ -42,7 +42,7 @@ SHOWN = ("mint", "bottom-up")  # whose intervals are looked at
 
 
 def tourism(seed: int) -> tuple[Panel, Hierarchy]:
-    """Draw visitors of regions by purpose: shocks of nation, state, region and purpose that stay, a season, and noise."""
+    """Draw visitors of regions by purpose: shocks of nation, state, region and purpose that stay, season and noise."""
     random, t, frames = np.random.default_rng(seed), np.arange(MONTHS), []
 
     def walk(size: float) -> Floats:
@@ -134,8 +134,12 @@ def rows(about: dict[str, Any], tree: Hierarchy, cases: list[dict[str, Any]], sp
 
             before, after = (np.stack([mean(case[kind][0]) for case in cases]) for kind in ("base", method))  # (S, O)
             units = 1 - (after.mean(axis=1) / before.mean(axis=1) if len(cases) > 1 else after[0] / before[0])
-            row = {**about, "method": method, "level": level, "series": int(own.sum()), spread: len(units)}
-            row |= {"base": round(float(before.mean()), 4), "reconciled": round(float(after.mean()), 4)}
+            row = {**about, "method": method, "level": str(level), "series": int(own.sum() or len(own))}
+            row |= {
+                spread: len(units),
+                "base": round(float(before.mean()), 4),
+                "reconciled": round(float(after.mean()), 4),
+            }
             row["gain"] = round(float(units.mean() if len(cases) > 1 else 1 - after.mean() / before.mean()), 4)
             row["standard_error"] = round(float(units.std(ddof=1) / np.sqrt(len(units))), 4)
             if cases[0][method][1] is not None:

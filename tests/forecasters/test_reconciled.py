@@ -178,6 +178,41 @@ def test_a_board_has_errors_by_level_beside_those_of_base_forecasts() -> None:
         board.by_level(other)
 
 
+def test_a_board_scores_the_quantiles_of_paths() -> None:
+    models = {"drift": DriftForecaster(), "reconciled": ReconciledForecaster(DriftForecaster(), hierarchy=TREE)}
+    board = leaderboard(models, FULL, horizon=3, origins=3, audit=None, distributions=True, metric="crps")
+    table = board.by_level(TREE)
+    assert np.isfinite(table[["drift", "reconciled"]].to_numpy()).all()
+    assert table["reconciled"].to_numpy() == pytest.approx(table["drift"].to_numpy(), rel=0.2)
+
+
+def test_forecasts_of_all_series_are_written_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsforecast.distributions.parquet.MOST", 2)
+    model = ReconciledForecaster(DriftForecaster(), hierarchy=TREE, horizon=3).fit(FULL)
+    folder = model.predict(to=tmp_path / "forecasts")
+    assert len(list(folder.glob("*.parquet"))) == 1
+    assert pd.read_parquet(folder)["sold"].tolist() == model.predict()["sold"].tolist()
+    several = EnsembleForecaster([clone(model)], horizon=3).fit(FULL)
+    assert several.joint
+    assert not DriftForecaster().joint
+
+
+def test_intervals_of_coherent_paths_hold_their_share() -> None:
+    held = []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        shock = random.normal(size=260)  # that all series share
+        series = [50 + shock + random.normal(size=260) for _ in range(6)]
+        tree = Hierarchy.of({"total": ["x", "y"], "x": ["0", "1", "2"], "y": ["3", "4", "5"]})
+        full = tree.with_sums(series)
+        model = ReconciledForecaster(MeanForecaster(), hierarchy=tree, horizon=2).fit(full.until(np.full(9, 200)))
+        past = Context(full, np.tile(np.arange(9), 15), np.repeat(np.arange(200, 258, 4), 9))
+        low, high = np.moveaxis(model.distribution(past, 2).quantiles([0.1, 0.9])[:, :, 0], -1, 0)  # (n, H)
+        truth = np.stack([full.series(at)[cut : cut + 2, 0] for at, cut in zip(past.series, past.rows, strict=True)])
+        held.append(((low <= truth) & (truth <= high)).reshape(15, 9, 2).mean(axis=(0, 2)))
+    assert np.mean(held, axis=0) == pytest.approx(0.8, abs=0.1)  # of the total as of each series
+
+
 def test_counts_are_never_negative_and_still_add_up() -> None:
     random = np.random.default_rng(0)
     series = [random.poisson(0.4, size=60).astype(float) for _ in range(4)]
@@ -222,6 +257,21 @@ def test_data_and_settings_that_do_not_fit_are_refused_in_a_sentence() -> None:
     with pytest.raises(DataError, match="must have the past of all its series and sums: 'total', 's' have none"):
         fitted.predict(FULL.select(np.array([1, 3, 4, 5, 6, 7, 8])))
     assert gap(fitted.predict(TREE.with_sums(shops(seed=1)))) < 1e-14
+
+
+def test_known_covariates_of_sums_are_given_for_the_steps_ahead() -> None:
+    random, steps = np.random.default_rng(0), 60
+    frame = pd.DataFrame({"shop": np.repeat(["a", "b"], steps + 2), "day": np.tile(np.arange(steps + 2), 2)})
+    frame["holiday"] = (frame["day"] % 9 == 0).astype(float)
+    frame["sold"] = 10 + 5 * frame["holiday"] + random.normal(size=len(frame))
+    known = frame[frame["day"] < steps]
+    panel = Panel.from_frame(known, id="shop", time="day", target="sold", future="holiday")
+    tree = Hierarchy.of({"both": ["a", "b"]})
+    model = ReconciledForecaster(small("reduction"), hierarchy=tree, horizon=2).fit(tree.with_sums(panel))
+    ahead = frame[frame["day"] >= steps].drop(columns="sold")
+    both = ahead[ahead["shop"] == "a"].assign(shop="both")
+    answer = model.predict(future=pd.concat([both, ahead])).pivot(index="day", columns="shop", values="sold")
+    assert answer["both"].tolist() == pytest.approx((answer["a"] + answer["b"]).tolist(), rel=1e-12)
 
 
 def test_mint_errs_less_than_base_forecasts_where_series_are_noisy() -> None:

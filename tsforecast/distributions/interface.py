@@ -31,6 +31,11 @@ class Distributional:
     _residuals: Residuals | None = None  # at held-out cutoffs, once they are asked for
     _surprises: NDArray[np.float64] | None = None  # at held-out cutoffs, once paths are asked for
 
+    @property
+    def joint(self) -> bool:
+        """Whether the forecast of a series needs the past of all others."""
+        return any(getattr(member, "joint", False) for member in getattr(self, "members_", []))
+
     def check_fitted(self) -> None:
         """Raise NotFittedError unless `fit` was called."""
         raise NotImplementedError

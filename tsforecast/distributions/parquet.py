@@ -65,7 +65,7 @@ def write_forecasts(
     require_place(place, MANIFEST)
     known = panel.roles.future and (future is not None or not panel.roles.given.future)
     order = _Order(place, model, panel, with_future(panel, steps, future) if known else None, steps, levels, tidy)
-    per_file = int(min(MOST, max(1, BYTES * len(panel) // panel.values.nbytes)))
+    per_file = len(panel) if model.joint else int(min(MOST, max(1, BYTES * len(panel) // panel.values.nbytes)))
     same = {
         "model": model.fingerprint(),
         "data": (panel if order.ahead is None else order.ahead).fingerprint(),

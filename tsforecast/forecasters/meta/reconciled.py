@@ -161,6 +161,11 @@ class ReconciledForecaster(WrappedForecaster):
         drawn = [self._coherent(part.ids, self.members_[0].paths(part, horizon, paths, random)) for part in parts]
         return np.concatenate(drawn, axis=1)[:, place]
 
+    @property
+    def joint(self) -> bool:
+        """Whether the forecast of a series needs the past of all others: it does."""
+        return True
+
     def is_fallback(self, past: Context) -> NDArray[np.bool_]:
         """Return where a fallback stands in for the forecast of the member, (n, K); see `Forecaster.is_fallback`."""
         return self.members_[0].is_fallback(past)
