@@ -27,6 +27,8 @@ MOST, BYTES = 10_000, 1 << 25  # series of a file, and of their numbers
 class Forecasts(Protocol):
     """A fitted forecaster."""
 
+    @property
+    def joint(self) -> bool: ...
     def fingerprint(self) -> str: ...
     def native_forecasts(
         self, panel: Panel, past: Context, steps: int, levels: Mapping[str, float], tidy: bool
