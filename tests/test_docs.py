@@ -23,6 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("naive", "ThetaForecaster"),
         ("how-to/your-model", "same_weekdays"),
         ("how-to/exchange", "farm"),
+        ("how-to/export", "(1, 7, 1) (1, 7, 1, 2)"),
         ("activities", "12 recordings of 6 users"),
         ("how-to/recordings", "majority 33.3%, p < 0.001"),
         ("how-to/other-libraries", "["),

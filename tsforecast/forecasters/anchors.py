@@ -145,7 +145,7 @@ class Blend:
         `there`, (B, W, 1), are known.
         """
         steps = list(range(self.horizon))
-        weights = rows.reshape(len(rows), past.shape[2], len(self.starts), -1)  # (B, K, G, J)
+        weights = rows.reshape(rows.shape[0], past.shape[2], len(self.starts), -1)  # (B, K, G, J)
         weights = _at(weights, self._groups(steps), 2)  # (B, K, H, J)
         total: Any = 0.0
         for j, naive in enumerate(naive_forecasts(self.candidates, past, steps, there)):
@@ -190,8 +190,8 @@ def naive_forecasts(
         """Return the mean of all seasons in the window, step by step, (B, m, K)."""
         count = window // season
         whole, seen = rows(count * season)
-        cycles = whole.reshape(len(past), count, season, past.shape[2])
-        known = None if seen is None else seen.reshape(len(past), count, season, 1)
+        cycles = whole.reshape(past.shape[0], count, season, past.shape[2])
+        known = None if seen is None else seen.reshape(past.shape[0], count, season, 1)
         return _mean(cycles, known, average_of(season)[:, None])[:, 0]
 
     for kind, season in candidates:

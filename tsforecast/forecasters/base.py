@@ -24,6 +24,7 @@ from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, r
 from tsforecast.estimators.base import FLOATS, Estimator
 from tsforecast.events import observed
 from tsforecast.explanations.interface import Explainable
+from tsforecast.export.interface import Exportable
 from tsforecast.forecasters.auto import training_rows
 from tsforecast.provenance import Pretraining as Pretraining
 from tsforecast.records.forecasts import recorder
@@ -57,7 +58,7 @@ def pretraining_of(model: Any) -> Pretraining | None:
     return found
 
 
-class Forecaster(RegressorMixin, Estimator, Explainable):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, and learns in `fit`. It has two interfaces:

@@ -63,7 +63,7 @@ class Decoder(nn.Module):
         if self.ahead is not None:
             beyond = self.count * self.segment - self.horizon
             padded = F.pad(ahead, (0, 0, 0, beyond))  # (B, M*S, F)
-            known = self.ahead(padded.reshape(len(ahead), self.count, -1))  # (B, M, U)
+            known = self.ahead(padded.reshape(ahead.shape[0], self.count, -1))  # (B, M, U)
             mixed = mixed + known[:, None]
         outputs: Tensor = self.head(self.dropout(self.activation(mixed)))  # (B, G, M, S*Q)
         return outputs.reshape(*state.shape[:2], -1, self.outputs)[:, :, : self.horizon]  # (B, G, H, Q)
@@ -257,7 +257,7 @@ class ForecastNetwork(Member):
         """
         given = self.prepare(past, ahead, static, known, add_anchor)
         outputs = self._outputs(given, static, member)  # (B, G, H, Q)
-        shape = (len(past), self.horizon, self.targets, -1)
+        shape = (past.shape[0], self.horizon, self.targets, -1)
         outputs = outputs.view(shape) if self.joint else outputs.transpose(1, 2)  # (B, H, K, P)
         sizes = [self.levels, self.outputs - self.levels, self.gates]
         levels: Tensor
@@ -282,10 +282,10 @@ class ForecastNetwork(Member):
         rows = self._rows(own, self.categories(past[..., self.targets :], self.targets))  # (B, G, W, I)
         segments = self._segments(rows)  # (B, G, T, S*I)
         if self.missing is not None:
-            every = rows.new_full((len(rows),), rows.shape[2], dtype=torch.int64) if known is None else known
+            every = rows.new_full((rows.shape[0],), rows.shape[2], dtype=torch.int64) if known is None else known
             shares = self.missing.segments(every)[:, None, :, None]
             segments = torch.cat([segments, shares.expand(*segments.shape[:3], 1)], dim=3)
-        beyond = past.new_zeros(len(past), self.horizon, 0) if ahead is None else ahead
+        beyond = past.new_zeros(past.shape[0], self.horizon, 0) if ahead is None else ahead
         anchor = way = None
         if self.gates or (add_anchor and self.anchored):
             anchor = self._anchor(past, known, there, static)  # (B, H, K)
@@ -326,7 +326,7 @@ class ForecastNetwork(Member):
         levels = self._anchor(past, known, there, static)[..., None].expand(-1, -1, -1, self.levels)
         if self.start is None:
             return levels
-        zeros = self.start.new_zeros(len(past), *self.start.shape)
+        zeros = self.start.new_zeros(past.shape[0], *self.start.shape)
         size = self._centred(past[..., : self.targets], there)[2]
         return torch.cat([levels, self._others(zeros, self.start, size)], dim=-1)
 
@@ -346,7 +346,7 @@ class ForecastNetwork(Member):
             return blended
         (horizon, averaged), own = self.anchor_rows.shape, past[..., : self.targets]
         copied = own.index_select(1, self.anchor_rows.flatten())  # (B, H * A, K), the copied numbers to the bit
-        each = copied if averaged == 1 else copied.view(len(past), horizon, averaged, -1)
+        each = copied if averaged == 1 else copied.view(past.shape[0], horizon, averaged, -1)
         if known is None or self.missing is None or not self.gates:
             return each if averaged == 1 else each.mean(2)
         return self.missing.anchor(each if averaged == 1 else each.sum(2), own, known)
