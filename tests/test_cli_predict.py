@@ -253,3 +253,15 @@ def test_charts_of_models_that_were_fitted_in_python(
     lines = shown(monkeypatch, "predict", tmp_path / "model", "--interval", "80")
     first, second = (lines.index(title) for title in (("a", "b") if form == "wide" else ("0, y", "1, y")))
     assert float(lines[first + 1].split("│")[0]) < 500 < float(lines[second + 1].split("│")[0])
+
+
+def test_forecasts_of_many_series_go_to_a_folder(shops: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "forecasts"
+    told = tsforecast("predict", shops, "--out", f"{folder}/", "--interval", "80")
+    assert told.stdout == f"forecasts in Parquet files in {folder}\n"
+    wanted = load(shops).predict(interval=0.8)
+    assert np.array_equal(pd.read_parquet(folder)["sales_lo80"], as_polars(wanted)["sales_lo80"])
+    told = tsforecast("predict", shops, "--out", folder, "--horizon", "2")
+    assert "must be new, or hold forecasts of the same model, data and options" in told.stderr
+    told = tsforecast("predict", shops, "--out", folder, "--paths", "2")
+    assert "--paths must be left out with a folder of forecasts: paths go to a file that ends in .csv" in told.stderr

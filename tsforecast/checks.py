@@ -129,10 +129,15 @@ class Tally(Problem):
     def __reduce__(self) -> Any:
         return Problem, (self.must, self.got, self.remedy), {"series": self.series}
 
-    def moved(self, place: Callable[[Row], Row]) -> Tally:
-        """Return the tally with rows of another table."""
-        counts = self.counts.items()
-        return Tally(self.write, **{name: place(one) if isinstance(one, Row) else one for name, one in counts})
+    def moved(self, place: Callable[[Any], Any]) -> Tally:
+        """Return the tally with rows of another table, and phrases of another reader."""
+
+        def placed(one: Any) -> Any:
+            if type(one) is tuple:
+                return tuple(map(placed, one))
+            return place(one) if isinstance(one, (Row, Phrase)) else one
+
+        return Tally(self.write, **{name: placed(one) for name, one in self.counts.items()})
 
 
 def merged(found: Sequence[str], **totals: Any) -> list[Any]:

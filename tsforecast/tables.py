@@ -7,13 +7,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsforecast.errors import DataError, Row, reason, shorten
+from tsforecast.errors import DataError, Problem, Row, reason, shorten
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +23,7 @@ FORMS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", 
 FORMS |= {".ipc": "ipc"}
 ROW, CODE = "row of the table", "number of the series"  # columns beside those of a table
 PACKED = (".gz", ".zst", ".zlib")  # of text
+SEPARATORS = ",;\t|"
 
 
 def is_files(data: object) -> bool:
@@ -46,6 +48,7 @@ class Files:
     """Files of one table, in order, on this machine or elsewhere; or a lazy frame of polars instead."""
 
     names: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)  # of the system of files elsewhere, such as credentials
     system: Any = None  # of files elsewhere (fsspec)
     lazy: pl.LazyFrame | None = None
     states: list[list[Any]] = field(default_factory=list)  # size and change of each file
@@ -53,14 +56,22 @@ class Files:
     _ends: list[int] = field(default_factory=list)  # rows up to the end of each file, once they are asked for
 
     @classmethod
-    def of(cls, data: Any) -> Files:
+    def of(cls, data: Any, options: dict[str, Any] | None = None) -> Files:
         """Find all files of a path, a pattern, a folder, a URL, or a list of these; DataError where one has none."""
         if type(data).__name__ == "LazyFrame":
             return cls(lazy=data)
-        found, given = cls(), list(data) if isinstance(data, (list, tuple)) else [data]
-        if not given or not all(isinstance(one, (str, Path)) for one in given):
-            must = "files must be names of files, patterns, folders or URLs, or a LazyFrame of polars"
-            raise DataError(f"{must}: got {type(data).__name__}; read what is in memory with Panel.of")
+        found, given = cls(options=options or {}), list(data) if isinstance(data, (list, tuple)) else [data]
+        must = "files must be names of files, patterns, folders or URLs, or a LazyFrame of polars"
+        if not given:
+            raise DataError(Problem(must, "got an empty list", "name one or more"))
+        if not all(isinstance(one, (str, Path)) for one in given):
+            raise DataError(Problem(must, f"got {type(data).__name__}", "read what is in memory with Panel.of"))
+        places = {str(one).partition("://")[0] if "://" in str(one) else "this machine": str(one) for one in given}
+        if len(places) > 1:
+            got = f"got {shorten([*map(repr, places.values())])}"
+            raise DataError(Problem("the files must lie in one place", got, "copy them to one, and scan that"))
+        if options and "this machine" in places:
+            raise DataError(Problem("must be left out", "the files are on this machine", parameter="storage_options"))
         for one in given:
             held = list(found._elsewhere(str(one)) if "://" in str(one) else found._here(Path(one)))
             if not held:
@@ -91,26 +102,46 @@ class Files:
         import fsspec
 
         try:
-            self.system, path = fsspec.core.url_to_fs(url)
+            self.system, path = fsspec.core.url_to_fs(url, **self.options)
             paths = self.system.find(path) if self.system.isdir(path) else sorted(self.system.glob(path))
             for file in paths:
                 info = self.system.info(file)
                 if info["type"] == "file" and (_form_of(file) or file == path):
                     yield str(file), (info["size"], *(str(info.get(name)) for name in ("ETag", "mtime", "created")))
-        except (OSError, ImportError, ValueError) as error:
+        except (OSError, ImportError, ValueError, TypeError) as error:
             raise DataError(f"{url!r} must name files that can be read: {reason(error)}") from error
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what is wrong with the files themselves into one sentence."""
+        """Turn what is wrong with the files themselves into one sentence, about the first file that differs."""
         import polars as pl
 
         try:
             yield
-        except (pl.exceptions.PolarsError, FileNotFoundError) as error:
+        except (pl.exceptions.PolarsError, OSError) as error:
+            if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
+                raise  # of the disk: errors of polars about what files hold have no number
             shown = shorten([*map(str, self.names)]) or "the lazy frame"
             must = f"the files must hold one table, with the same columns and types ({shown})"
-            raise DataError(f"{must}: {reason(error)}") from error
+            raise DataError(self._fault() or Problem(must, reason(error))) from error
+
+    def _fault(self) -> Problem | None:
+        """Return the problem of the first file that cannot be read, or is not like the first; None without one."""
+        import polars as pl
+
+        schemas, whole = dict[str, dict[str, Any]](), (False, True)  # what files hold is quick to see, but for damage
+        for every_row, (name, file) in product(whole, zip(self.names, self.local, strict=True)):
+            try:
+                table = self._scanned([file])
+                schemas[name] = dict(table.collect_schema())
+                for _ in table.collect_batches() if every_row else ():
+                    pass
+            except (pl.exceptions.PolarsError, OSError) as error:
+                must = f"{name!r} must be a file that can be read, as its ending says"
+                return Problem(must, reason(error), "write it again, or leave it out")
+            if different := _difference(schemas, self.names[0], name):
+                return different
+        return None
 
     def table(self, work: Path) -> pl.LazyFrame:
         """Return the table as a lazy frame; files elsewhere are copied to a folder first."""
@@ -133,12 +164,16 @@ class Files:
         form = _form_of(files[0].name) or "parquet"
         partitions = [[part for part in file.parts[:-1] if "=" in part] for file in files]
         if form != "csv":
-            scan = pl.scan_parquet if form == "parquet" else pl.scan_ipc
-            return scan(files, hive_partitioning=any(partitions), glob=False) if form == "parquet" else scan(files)
-        separator = "\t" if ".tsv" in files[0].name.lower() else ","
+            hive: dict[str, Any] = {"hive_partitioning": any(partitions), "glob": False}
+            scan: Any = partial(pl.scan_parquet, **hive) if form == "parquet" else pl.scan_ipc
+            tables: list[pl.LazyFrame] = [scan([file]) for file in files] if len(files) > 1 else []
+            if _numbers_alone_differ(tables):
+                return pl.concat(tables, how="vertical_relaxed")
+            found: pl.LazyFrame = scan(files)
+            return found
         parts = []
         for file, keys in zip(files, partitions, strict=True):
-            read = pl.scan_csv(file, infer_schema_length=None, separator=separator, glob=False)
+            read = pl.scan_csv(file, infer_schema_length=None, separator=_separator_of(file), glob=False)
             parts.append(read.with_columns(pl.lit(text).alias(name) for name, text in (key.split("=") for key in keys)))
         return pl.concat(parts, how="vertical_relaxed")
 
@@ -153,6 +188,45 @@ class Files:
             self._ends = list(accumulate(table.collect(engine="streaming").item() for table in tables))
         at = min(bisect_right(self._ends, row), len(self._ends) - 1)
         return Row(row - (self._ends[at - 1] if at else 0), self.names[at])
+
+
+def _numbers_alone_differ(tables: list[pl.LazyFrame]) -> bool:
+    """Return whether tables have the same columns, some of them whole numbers here and fractions there, or wider."""
+    schemas = [table.collect_schema() for table in tables]
+    pairs = [(one, other) for own in schemas[1:] for one, other in zip(schemas[0].items(), own.items(), strict=False)]
+    different = [(one, other) for one, other in pairs if one != other]
+    alike = all(one[0] == other[0] and one[1].is_numeric() and other[1].is_numeric() for one, other in different)
+    return bool(different) and alike and len({len(own) for own in schemas}) == 1
+
+
+def _separator_of(file: Path) -> str:
+    """Return the separator that is most frequent in the first line of a CSV file."""
+    import polars as pl
+
+    first = pl.scan_csv(file, has_header=False, separator="\x01", quote_char=None, infer_schema=False, glob=False)
+    line = first.head(1).collect(engine="streaming").item()
+    return max(SEPARATORS, key=str(line).count)
+
+
+def _difference(schemas: dict[str, dict[str, Any]], first: str, name: str) -> Problem | None:
+    """Return the problem of a file whose columns are not those of the first."""
+    wanted, own = schemas[first], schemas[name]
+    lacks, more = (
+        [repr(column) for column in one if column not in other] for one, other in ((wanted, own), (own, wanted))
+    )
+    if lacks or more:
+        found = [f"{verb} {shorten(columns)}" for verb, columns in (("lacks", lacks), ("has", more)) if columns]
+        got = f"{name!r} {' and '.join(found)}, unlike {first!r}"
+        return Problem("the files must have the same columns", got, "write it again, or leave it out")
+    for column, kind in wanted.items():
+        if kind != own[column] and not (kind.is_numeric() and own[column].is_numeric()):
+            got = f"{kind} in {first!r}, {own[column]} in {name!r}"
+            remedy = "write it alike, or pass a LazyFrame of polars that casts it"
+            return Problem(f"column {column!r} must have one type in all files", got, remedy)
+    if list(wanted) != list(own) and _form_of(name) == "csv":
+        got = f"{shorten([*map(repr, own)])} in {name!r}, {shorten([*map(repr, wanted)])} in {first!r}"
+        return Problem("CSV files must have their columns in one order", got, "write it again, or leave it out")
+    return None
 
 
 # Buckets --------------------------------------------------------------------------------------------------------

@@ -22,8 +22,11 @@ from tsforecast import GRUForecaster, Panel, SeasonalNaiveForecaster
 from tsforecast.data import store
 from tsforecast.errors import DataError
 
-# Of numbers, which rows there are, and of which files; which share they are; and what closed shops look like.
-VAGUE = re.compile(r"row \d+( of [^\s),;]+)?|(; )?\d+\.\d% of the rows|, (all|\d+) (on|at the hours) [^;)]*as it seems")
+# Of numbers, which rows there are, and of which files; which share they are; what closed shops look like; the reader.
+VAGUE = re.compile(
+    r"row \d+( of [^\s),;]+)?| to Panel.(scan|from_frame or Panel.from_array)"
+    r"|(; )?\d+\.\d% of the rows|, (all|\d+) (on|at the hours) [^;)]*as it seems"
+)
 STEPS = {"D": "1d", "h": "1h", "MS": "1mo", "QS": "1q", "7D": "1w", "B": "1d"}
 
 
@@ -323,7 +326,9 @@ def test_what_is_in_memory_is_not_scanned(data: Any) -> None:
 def test_files_with_other_columns_or_beyond_float32_are_refused(tmp_path: Path) -> None:
     folder = write(shops(), tmp_path / "sales", 2)
     shops().rename({"sold": "sale"}).write_parquet(folder / "part-9.parquet")
-    with pytest.raises(DataError, match="the files must hold one table, with the same columns and types"):
+    with pytest.raises(
+        DataError, match=r"the files must have the same columns: '.*part-9.parquet' lacks 'sold' and has 'sale', unlike"
+    ):
         Panel.scan(folder)
     large = shops().with_columns(pl.col("sold") * 1e50)
     with pytest.raises(DataError, match=r"column 'sold' must be within ±3.40282e\+38: 40 of 40 series have 800 larger"):
@@ -378,3 +383,107 @@ def test_processes_that_scan_at_once_lay_out_one_folder(tmp_path: Path) -> None:
     lines = [line for process in running for line in process.communicate(timeout=120)[0].split("\n") if line]
     assert lines.count("laid out") == 1
     assert len({line for line in lines if line != "laid out"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            lambda whole: whole[: len(whole) // 2],
+            r"'[^']*/1.parquet' must be a file that can be read, as its ending says",
+        ),
+        (
+            lambda _: b"",
+            r"'[^']*/1.parquet' must be a file that can be read, as its ending says: .*; write it again, or",
+        ),
+        (
+            pl.DataFrame.drop,
+            r"the files must have the same columns: '[^']*/1.parquet' lacks 'sold', unlike '[^']*/0.parq",
+        ),
+        (
+            pl.DataFrame.cast,
+            r"column 'sold' must have one type in all files: Float64 in '[^']*/0.parquet', String in '[^']",
+        ),
+    ],
+)
+def test_the_file_of_many_that_is_damaged_or_differs_is_named(tmp_path: Path, spoil: Any, sentence: str) -> None:
+    for number in range(3):
+        shops().write_parquet(tmp_path / f"{number}.parquet")
+    spoilt = tmp_path / "1.parquet"
+    if spoil in (pl.DataFrame.drop, pl.DataFrame.cast):
+        how = "sold" if spoil is pl.DataFrame.drop else {"sold": pl.String}
+        spoil(shops(), how).write_parquet(spoilt)
+    else:
+        spoilt.write_bytes(spoil(spoilt.read_bytes()))
+    with pytest.raises(DataError, match=sentence):
+        Panel.scan(tmp_path)
+
+
+def test_a_packed_csv_that_ends_early_is_no_full_disk(tmp_path: Path) -> None:
+    for name in ("a.csv.gz", "b.csv.gz"):
+        shops().write_csv(tmp_path / name, compression="gzip", check_extension=False)
+    whole = (tmp_path / "b.csv.gz").read_bytes()
+    (tmp_path / "b.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        DataError, match=r"'[^']*/b.csv.gz' must be a file that can be read, .*; write it again, or leave"
+    ):
+        Panel.scan(tmp_path, id="shop", time="day", target="sold")
+
+
+def test_columns_of_csv_have_one_order_and_any_separator(tmp_path: Path) -> None:
+    frame, asked = shops(), {"id": "shop", "time": "day", "target": "sold"}
+    frame.write_parquet(tmp_path / "whole.parquet")
+    wanted = Panel.scan(tmp_path / "whole.parquet", **asked)
+    frame[:100].write_csv(tmp_path / "a.csv", separator=";")
+    frame[100:].write_csv(tmp_path / "b.csv")
+    assert np.allclose(Panel.scan(tmp_path / "*.csv", **asked).values, wanted.values)
+    frame[100:].select(reversed(frame.columns)).write_csv(tmp_path / "b.csv")
+    with pytest.raises(DataError, match=r"CSV files must have their columns in one order: .* in '[^']*b.csv'"):
+        Panel.scan(tmp_path / "*.csv", **asked)
+
+
+def test_whole_numbers_in_one_file_and_fractions_in_another_are_one_column(tmp_path: Path) -> None:
+    frame = shops().with_columns(pl.col("sold").round())
+    frame[:100].cast({"sold": pl.Int32}).write_parquet(tmp_path / "a.parquet")
+    frame[100:200].cast({"sold": pl.Float32}).write_parquet(tmp_path / "b.parquet")
+    frame[200:].write_parquet(tmp_path / "c.parquet")
+    asked: dict[str, Any] = {"id": "shop", "time": "day", "target": "sold"}
+    assert np.array_equal(Panel.scan(tmp_path, **asked).values, Panel.scan(frame.lazy(), **asked).values)
+
+
+def test_files_lie_in_one_place_whose_file_system_has_options(tmp_path: Path) -> None:
+    file = write(shops(), tmp_path / "sales", 1) / "part-0.parquet"
+    with pytest.raises(
+        DataError, match=r"the files must lie in one place: got '.*part-0.parquet', 'memory://a.parquet'"
+    ):
+        Panel.scan([file, "memory://a.parquet"])
+    with pytest.raises(DataError, match="storage_options must be left out: the files are on this machine"):
+        Panel.scan(file, storage_options={"key": "a"})
+    options = {"path": str(tmp_path / "sales"), "target_protocol": "file"}
+    panel = Panel.scan("dir://part-0.parquet", storage_options=options)
+    assert panel.fingerprint() == Panel.scan(file).fingerprint()
+    with pytest.raises(DataError, match=r"'dir://part-0.parquet' must name files in Parquet, CSV or Arrow"):
+        Panel.scan("dir://part-0.parquet", storage_options=options | {"path": str(tmp_path)})
+
+
+def test_arguments_beside_a_panel_that_was_scanned_are_refused(tmp_path: Path) -> None:
+    panel = Panel.scan(write(shops(), tmp_path / "sales", 2), store=tmp_path / "panel")
+    assert Panel.scan(tmp_path / "panel").fingerprint() == panel.fingerprint()
+    for own in ({"target": "sold"}, {"fill_gaps": True}, {"season_length": 3}, {"store": tmp_path / "other"}):
+        with pytest.raises(DataError, match=rf"^{next(iter(own))} must be left out: '.*panel' holds a panel"):
+            Panel.scan(tmp_path / "panel", **own)
+
+
+@pytest.mark.parametrize(("name", "found"), [("sales", "it has no panel.json"), ("nowhere", "it does not exist")])
+def test_no_folder_but_that_of_a_panel_should_be_removed(tmp_path: Path, name: str, found: str) -> None:
+    write(shops(), tmp_path / "sales", 2)
+    with pytest.raises(DataError, match=rf"must be a folder that Panel.scan wrote: {found}; name that of store=$"):
+        Panel.open(tmp_path / name)
+
+
+def test_remedies_for_missing_numbers_name_the_scan(tmp_path: Path) -> None:
+    frame = shops().with_columns(pl.when(pl.col("sold") > 0.5).then(pl.col("sold")))
+    with pytest.raises(
+        DataError, match=r"pass nan_policy='forward_fill', 'mask' or 'drop_series' to Panel.scan, or fill"
+    ):
+        Panel.scan(write(frame, tmp_path / "sales", 2))

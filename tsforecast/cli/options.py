@@ -48,14 +48,16 @@ def _plain(params: list[Any]) -> list[Any]:
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="NAME_OR_FILE", help="A dataset's name, or a CSV, Excel, Parquet or TSF file, or a pattern of files."
+        metavar="NAME_OR_FILE",
+        help="A dataset's name, or a CSV, Excel, Parquet or TSF file, or a pattern, folder or URL of files.",
     ),
 ]
 AnyData = Annotated[
     str,
     typer.Argument(
         metavar="NAME_OR_FILE",
-        help="A dataset's name, or a CSV, Excel, Parquet or TSF file; with --label also folder, zip, TS or ARFF file.",
+        help="A dataset's name, or a CSV, Excel, Parquet or TSF file, or a pattern, folder or URL of files; with "
+        "--label a folder, zip, TS or ARFF file as well.",
     ),
 ]
 Labelled = Annotated[

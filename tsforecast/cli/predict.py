@@ -36,7 +36,11 @@ def predict(
         str | None, typer.Argument(help="Data to forecast from, or recordings to classify.", show_default="--data")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="CSV, Excel or Parquet file to forecast from.", show_default="the fitted data")
+        Path | None,
+        typer.Option(
+            help="CSV, Excel or Parquet file, or pattern, folder or URL of files, to forecast from.",
+            show_default="the fitted data",
+        ),
     ] = None,
     future: Annotated[
         Path | None, typer.Option(help="Such a file of the future covariates, for the steps to forecast.")
@@ -69,7 +73,12 @@ def predict(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file for the forecasts.", show_default="print them")
+        Path | None,
+        typer.Option(
+            help="CSV or Parquet file for the forecasts, or a folder for Parquet files of many, which the same command "
+            "goes on with where it was interrupted.",
+            show_default="print them",
+        ),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="File to append a record of the forecasts to, which tsforecast verify checks.")
@@ -85,7 +94,11 @@ def predict(
     from tsforecast.distributions.predictions import asked_levels
     from tsforecast.forecasters.base import Forecaster
 
-    if out:
+    folder = out if out and not out.suffix else None
+    if folder:
+        require_absent("with a folder of forecasts", "paths go to a file that ends in .csv or .parquet", paths=paths)
+        require_absent("with a folder of forecasts", "what is recorded is in one file", record=record)
+    elif out:
         suffix_of(out, (".csv", ".parquet"), "a file")
         require_place(out.parent)
     asked = {"interval": shares_of(interval), "quantiles": _levels(quantiles)}
@@ -106,6 +119,7 @@ def predict(
     if not isinstance(forecaster, Forecaster):
         of: dict[str, Any] = {"future": future, "date-format": date_format, "horizon": horizon, "paths": paths}
         require_absent("for a classifier", "it belongs to forecasts", **of, **asked_words, **kept_words)
+        require_absent("for a classifier", "labels go to a file that ends in .csv or .parquet", out=folder)
         if not (new or data):
             raise ParameterError("recordings to classify must be named: tsforecast predict MODEL NEW")
         predict_labels(forecaster, model, new or str(data), id, out)
@@ -125,6 +139,7 @@ def predict(
             interval=interval,
             quantiles=quantiles,
             paths=paths,
+            out=folder,
             **kept_words,
         )
     context, form = context_of(panel, model, data, date_format)
@@ -138,7 +153,10 @@ def predict(
             )
         if paths is None:
             how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy, **kept}
-            found = forecaster.predict(context, future=rows, **how)
+            found = forecaster.predict(context, future=rows, **how, to=folder)
+            if folder:
+                echo(f"forecasts in Parquet files in {folder}")
+                return
         else:
             found = forecaster.sample(paths, seed or 0, context, future=rows, horizon=horizon)
         frame = as_polars(found)

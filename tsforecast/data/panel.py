@@ -25,7 +25,7 @@ from tsforecast.data.series import (
     Series,
     Source,
 )
-from tsforecast.data.store import MARK, Reading, described, fields_of, scan, season_of
+from tsforecast.data.store import Reading, changed, described, fields_of, is_panel, scan, season_of
 from tsforecast.data.values import calendar_values, coded_like, read_arrays, write_arrays
 from tsforecast.data.zones import length_of, to_utc
 from tsforecast.errors import DataError, Phrase, Problem, nearest, raise_any
@@ -170,6 +170,7 @@ class Panel(Series):
         frequency: str | None = None,
         season_length: int | Literal["auto"] = "auto",
         store: str | Path | None = None,
+        storage_options: dict[str, Any] | None = None,
         **cleaning: Any,
     ) -> Panel:
         """Read a long table in files that may be larger than the memory; its numbers stay on the disk, as float32.
@@ -186,7 +187,9 @@ class Panel(Series):
             As in `from_frame`, with `nan_policy`, `fill_gaps`, `sort`, `duplicates`, `resample`, `aggregate` and
             `tolerance`. What is inferred from rows is so from the first 100,000 of them, but the frequency from all.
         store : path, optional
-            Folder of the panel; by default one in the cache for each state of the files.
+            Folder of the panel, which replaces an older one; by default one in the cache for each state of the files.
+        storage_options : dict, optional
+            Arguments of the file system of a URL, such as ``{"key": ..., "secret": ...}`` of s3fs.
 
         Returns
         -------
@@ -208,15 +211,13 @@ class Panel(Series):
         >>> Panel.scan(folder / "*.parquet", id="shop", time="month", target="sold", store=folder / "panel")
         Panel: 2 series x 2 steps, target 'sold', integer axis, season auto
         """
-        if isinstance(files, (str, Path)) and (Path(files) / MARK).is_file():
-            return cls.open(files)
         roles = roles_of(target, past, future, static, group, categories)
         for name in cleaning.keys() - asdict(CleaningPolicy()).keys():
             raise TypeError(f"Panel.scan has no parameter {name!r}; {nearest(name, asdict(CleaningPolicy()))}")
         policy = CleaningPolicy(**cleaning)
         raise_any(quality.without_time(frequency, policy) if time is False else [])
         raise_any(whole("season_length", season_length, 1, ["auto"]))
-        return cls.open(scan(files, Reading(roles, time, id, frequency, season_length, policy), store))
+        return cls.open(scan(files, Reading(roles, time, id, frequency, season_length, policy), store, storage_options))
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = False) -> Panel:
@@ -225,7 +226,7 @@ class Panel(Series):
         known = described(place)["fingerprint"]
         panel = cls(**fields_of(place))
         if verify and panel.fingerprint() != known:
-            raise DataError(f"the folder {str(place)!r} must hold a panel as it was written: its numbers changed since")
+            raise changed(place, "its numbers changed since")
         panel.__dict__.update(_fingerprint=known, _folder=str(place))
         return panel
 
@@ -335,7 +336,7 @@ class Panel(Series):
         """
         named = Phrase(what, "context")
         if is_files(data) and self.source.form == "frame" and not self.source.time_in_index:
-            data = self._scanned(data)
+            data = Panel.open(data) if is_panel(data) else self._scanned(data)
         if isinstance(data, Panel):
             other = coded_like(data, self.roles.categories, named)
         elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
@@ -373,11 +374,11 @@ class Panel(Series):
         """Scan files with the columns, step and cleaning of this panel."""
         roles, source = self.roles.given, self.source
         columns = {name: getattr(roles, name) for name in ("target", "past", "future", "static", "group")}
-        step = {} if self.kind == "none" or self.cleaning.resample else {"frequency": length_of(self.frequency)}
+        if self.kind != "none" and not self.cleaning.resample:
+            columns["frequency"] = length_of(self.frequency)
         panel = Panel.scan(
             files,
             **columns,
-            **step,
             **asdict(self.cleaning),
             time=source.time if self.kind != "none" else False,
             id=source.id,

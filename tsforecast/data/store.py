@@ -12,7 +12,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +38,7 @@ from tsforecast.data.calendar import (
 from tsforecast.data.columns import columns_of_dates, inferred
 from tsforecast.data.series import CleaningPolicy, Roles, Rows, SeasonSource, Series, Source, TimeKind
 from tsforecast.data.values import categories_of, holds_categories, is_text, too_many
-from tsforecast.errors import DataError, Problem, Row, raise_any, reason, shorten
+from tsforecast.errors import DataError, Phrase, Problem, Row, raise_any, reason, shorten
 from tsforecast.files import cache_folder, new_folder, require_place, sha256
 from tsforecast.mapped import Mapped
 from tsforecast.tables import Buckets, Files
@@ -52,6 +52,7 @@ HEAD = 100_000  # first rows by which columns are inferred
 BUCKET = 4_000_000  # cells that are read at once, and the rest of a series
 MOST = np.float64(np.finfo(np.float32).max)
 VALUES = "values.f32"
+READER = Phrase(" to Panel.scan", "reader")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,22 @@ class Reading:
     frequency: str | None
     season_length: int | Literal["auto"]
     cleaning: CleaningPolicy
+
+    def asked(self) -> list[str]:
+        """Return the names of the arguments that were given."""
+        none = Reading(Roles(), None, None, None, "auto", CleaningPolicy())
+        pairs = ((self.roles, none.roles), (self, none), (self.cleaning, none.cleaning))
+        return [
+            field.name
+            for one, other in pairs
+            for field in fields(one)
+            if field.name not in ("roles", "cleaning") and getattr(one, field.name) != getattr(other, field.name)
+        ]
+
+
+def is_panel(files: object) -> bool:
+    """Return whether files are the folder of a panel that was scanned before."""
+    return isinstance(files, (str, Path)) and (Path(files) / MARK).is_file()
 
 
 def season_of(given: int | Literal["auto"], step: Frequency) -> tuple[int, SeasonSource]:
@@ -123,11 +140,18 @@ class Steps:
         return commonest(kind, found, self.count)[0]
 
 
-def scan(data: Any, reading: Reading, store: str | Path | None) -> Path:
+def scan(data: Any, reading: Reading, store: str | Path | None, options: dict[str, Any] | None = None) -> Path:
     """Return the folder of the panel in files, laid out unless that was done before; one process at a time does it."""
     from filelock import FileLock
 
-    files = Files.of(data)
+    if is_panel(data):
+        for name in [*reading.asked(), *(["store"] if store else ()), *(["storage_options"] if options else ())]:
+            got = f"{str(data)!r} holds a panel that was scanned before, with columns and steps of its own"
+            raise DataError(
+                Problem("must be left out", got, "scan the files themselves to read others", parameter=name)
+            )
+        return Path(data)
+    files = Files.of(data, options)
     asked = {"reading": asdict(reading), "files": files.states, "version": VERSION}
     key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
     if files.lazy is not None:
@@ -310,6 +334,8 @@ class _Layout:
         """Return a problem with the rows of a bucket as those of files."""
 
         def moved(part: Any) -> Any:
+            if isinstance(part, Phrase) and part.key == "reader":
+                return READER
             return self._files.place(place(part.number)) if isinstance(part, Row) else part
 
         return problem.moved(moved) if isinstance(problem, Tally) else problem.map(moved)
@@ -398,8 +424,17 @@ def _read(file: Path) -> NDArray[Any]:
     return array
 
 
+def changed(folder: Path, found: str) -> DataError:
+    """Return the error of a folder whose panel is not as it was written."""
+    must = f"the folder {str(folder)!r} must hold a panel as it was written"
+    return DataError(Problem(must, found, "remove it, and scan the files again"))
+
+
 def described(folder: Path) -> dict[str, Any]:
     """Return the description of the panel in a folder; DataError where there is none, or a part of it."""
+    if not (folder / MARK).is_file():  # of what else is there nothing should be removed
+        got = f"it has no {MARK}" if folder.is_dir() else "it does not exist"
+        raise DataError(Problem(f"{str(folder)!r} must be a folder that Panel.scan wrote", got, "name that of store="))
     try:
         found = json.loads((folder / MARK).read_text(encoding="utf-8"))
         if found["version"] != VERSION:
@@ -412,8 +447,7 @@ def described(folder: Path) -> dict[str, Any]:
             raise ValueError(f"{shorten(damaged)} changed since")
     except (OSError, ValueError, KeyError, TypeError) as error:
         held = f"{reason(error)}" if not isinstance(error, KeyError) else f"{MARK} lacks {error}"
-        must = f"the folder {str(folder)!r} must hold a panel as it was written"
-        raise DataError(Problem(must, held, "remove it, and scan the files again")) from error
+        raise changed(folder, held) from error
     return dict(found)
 
 
