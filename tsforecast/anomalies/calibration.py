@@ -34,7 +34,7 @@ TAIL = 20  # a twentieth of the residuals, the largest ones, shows how the tail 
 LEAST_TAIL, MOST_TAIL = 10, 200  # residuals of the tail
 FARTHEST = 600.0  # logarithm of the largest size
 SLACK = 0.5  # deviations of a residual that add nothing to a sum: half of the shift that is found soonest
-STREAMS, DRAWN = 4_000, 500  # simulated, by which limits of sums are chosen; at once
+STREAMS, DRAWN = 4_000, 1_000  # simulated, by which limits of sums are chosen; at once
 SHOWN = 0.1  # of them, those with the greatest sums, show how the tail of sums goes on
 
 

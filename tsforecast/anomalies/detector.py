@@ -62,7 +62,7 @@ def detect(
 
     Parameters
     ----------
-    data : frame, Series, array, list of arrays, Panel or path
+    data : frame, Series, array, list of arrays or Panel
         In the form of the data that were fitted: rows that follow them, which may begin with known ones. Without time
         stamps the whole series. Of a model that is not fitted: all rows.
     model : Forecaster, regressor, function or object
@@ -208,8 +208,8 @@ class Detector:
         DataError
             When rows do not follow on, or those of one series come after later ones of another were judged.
         """
-        before, fitted = self.panel, self.model.panel_
-        panel = joined(before, data if isinstance(data, Panel) else fitted.read_like(data))
+        before = self.panel
+        panel = joined(before, self.model.panel_.read_like(data))
         longer = np.flatnonzero(panel.lengths > before.lengths)
         due = self._firsts + before.lengths
         if self._tick is None:
