@@ -41,7 +41,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     for name, rows in {"shops": frame["day"] < days[300], "new": frame["day"] >= days[300]}.items():
         frame[rows].to_csv(tmp_path / f"{name}.csv", index=False)
     lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("tsforecast ")]
-    assert len(lines) == 14
+    assert len(lines) == 13
     for line in lines:
         words = shlex.split(line)[1:]
         quick = ["--epochs", "1"] if words[0] in ("leaderboard", "tune", "fit") else []

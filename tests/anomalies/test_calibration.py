@@ -155,9 +155,9 @@ def test_a_stream_that_is_taken_in_parts_is_decided_as_one_that_is_taken_at_once
 
 def test_discoveries_before_a_row_make_its_own_easier_and_those_after_it_do_not() -> None:
     p = np.full((60, 1), 0.9)
-    p[20], p[21:31] = 0.02, 1e-5
+    p[20], p[21:31] = 0.005, 1e-5
     nothing = np.zeros((60, 1))
     assert not Watch(0.1, MEMORY, np.ones(1)).take(p, nothing).found[20]
     assert Watch(0.1, MEMORY, np.ones(1)).take(p, nothing).found[21:31].all()
-    p[31] = 0.02
+    p[31] = 0.005
     assert Watch(0.1, MEMORY, np.ones(1)).take(p, nothing).found[31]
