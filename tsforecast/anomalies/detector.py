@@ -57,8 +57,8 @@ def detect(
     *collective* anomaly. Both look back only: what is found up to a time does not depend on the rows that follow.
 
     The level holds where residuals are like the held-out ones, which may depend on each other. It does not where the
-    model grows worse, or the data drift, without an anomaly, nor for sums where the spread of residuals wanders. Rows that follow an anomaly are often found with it, as
-    forecasts go on from it.
+    model grows worse, or the data drift, without an anomaly, nor for sums where the spread of residuals wanders. Rows
+    that follow an anomaly are often found with it, as forecasts go on from it.
 
     Parameters
     ----------
