@@ -17,7 +17,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from tests.helpers.exports import OTHERS, inputs_for, panel, said_by_model, together, with_large_corrections
+from tests.helpers.exports import OTHERS, RAGGED, inputs_for, panel, said_by_model, together, with_large_corrections
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
 from tsforecast.files import OutputError
@@ -73,7 +73,7 @@ def require_repeats(model: Any, file: Path, levels: tuple[float, ...], **form: A
 
 
 def test_a_file_of_a_network_repeats_it_and_says_what_it_is(tmp_path: Path) -> None:
-    form: dict[str, Any] = {"columns": ALL}
+    form: dict[str, Any] = {"columns": ALL, "lengths": RAGGED}
     model = with_large_corrections(GRUForecaster(**SMALL).fit(panel(**form)))
     file = model.export(tmp_path / "new" / "model.onnx", quantiles=[0.9], interval=0.8)
     assert sorted(each.name for each in file.parent.iterdir()) == ["forecast.py", "model.onnx"]
@@ -95,7 +95,7 @@ def test_a_file_of_a_network_repeats_it_and_says_what_it_is(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "conv1d"])
 def test_a_file_has_each_cell(cell: Any, tmp_path: Path) -> None:
-    form: dict[str, Any] = {"gaps": True, "columns": ("temp", "size")}
+    form: dict[str, Any] = {"gaps": True, "columns": ("temp", "size"), "lengths": RAGGED}
     shape = {"layers": 2, "residual": True, "norm": "layer", "segment": 3, "bidirectional": cell != "conv1d"}
     model = with_large_corrections(NeuralForecaster(cell=cell, **shape, **SMALL).fit(panel(**form)))
     require_repeats(model, model.export(tmp_path / "model.onnx", interval=0.5), (0.25, 0.75), **form)

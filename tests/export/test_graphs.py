@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.exports import OTHERS, panel, said_by_graph, said_by_model, with_large_corrections
+from tests.helpers.exports import OTHERS, RAGGED, panel, said_by_graph, said_by_model, with_large_corrections
 from tsforecast.data.panel import Panel
 from tsforecast.distributions.families import StudentT
 from tsforecast.export.levels import FamilyLevels
@@ -42,6 +42,12 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         )
         for cell in ("rnn", "gru", "lstm", "conv1d")
     },
+    "begun late": (gru(), {"lengths": RAGGED, "gaps": True}),
+    "begun late, anchor (12, 24)": (gru(anchor=(12, 24), value_transform=None), {"lengths": RAGGED}),
+    "begun late, more of it": (
+        NeuralForecaster(instance_norm=True, **FORM, **SMALL),
+        {"lengths": RAGGED, "gaps": True},
+    ),
     "batch norm": (gru(norm="batch"), {}),
     "joint": (gru(channels="joint"), {"targets": 2}),
     "members": (gru(members=2), {"targets": 2, "gaps": True}),

@@ -62,6 +62,7 @@ def panel(
 
 
 ROLES = {"past": ("temp", "mood"), "future": ("price", "holiday"), "static": ("size", "kind")}
+RAGGED = (160, 90, 30)  # lengths of which the last lets windows begin before their series
 OTHERS = {"lengths": (100, 40, 14, 9), "names": ("new", "b", "short", "shorter")}  # three that were not fitted
 
 
