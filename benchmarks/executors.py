@@ -21,8 +21,8 @@ from record import record
 from threadpoolctl import threadpool_limits
 
 from tsforecast import GRUForecaster, LSTMForecaster, Panel, ThetaForecaster, compute, leaderboard
+from tsforecast.clusters import connected
 from tsforecast.evaluation.leaderboard import Leaderboard
-from tsforecast.executors import connected
 
 SERIES, STEPS, SEASON, HORIZON, ORIGINS, ROUNDS = 3000, 120, 12, 12, 6, 2
 EPOCHS = 24

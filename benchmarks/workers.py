@@ -22,7 +22,7 @@ import numpy as np
 from record import record
 
 from tsforecast import GRUForecaster
-from tsforecast.executors import connected, silenced
+from tsforecast.clusters import connected, silenced
 from tsforecast.training.history import Epoch
 
 SERIES, LENGTH, HORIZON = 3_000, 200, 12

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tsforecast.executors import connected, silenced
+from tsforecast.clusters import connected, silenced
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("only_ray")]
 TOKEN = "0123456789abcdef" * 2
@@ -22,7 +22,7 @@ TOKEN = "0123456789abcdef" * 2
 LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 JOIN = """
 import sys
-from tsforecast.executors import connected, silenced
+from tsforecast.clusters import connected, silenced
 from tsforecast.errors import ParameterError
 try:
     with silenced(), connected(sys.argv[1]):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import threading
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from contextvars import ContextVar
@@ -22,18 +21,11 @@ import joblib
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tsforecast.checks import jobs, one_of, whole
-from tsforecast.errors import ParameterError, Problem, TsForecastError, counted, raise_any, reason
+from tsforecast.clusters import connected, silenced
+from tsforecast.errors import ParameterError, Problem, TsForecastError, counted, raise_any
 
-CLUSTER_TIMEOUT = 5.0  # seconds
 LOOK = 1.0  # seconds after which nodes that joined or left are seen
-REFUSAL = ("RAY_gcs_server_port_wait_time_s", "2")  # a head that listens and refuses is asked for 20 seconds otherwise
-# Environment of Ray: no tables in the terminal, no files for TensorBoard, no advice on checkpoints.
-RAY_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+CANCEL_TIMEOUT = 5.0  # seconds
 _log = logging.getLogger("tsforecast")
 T = TypeVar("T")
 S = TypeVar("S")
@@ -83,8 +75,9 @@ def compute(
     """Run all that consists of independent tasks in processes of this machine, or on a Ray cluster.
 
     These are the fits of `leaderboard` and `compare_classifiers`, those of `backtest` with ``refit=True``, and the
-    series of a classical forecaster. Results are those of one process, to the bit. Contexts can be nested; the
-    innermost one holds, in the thread that it was entered in.
+    series of a classical forecaster. Results are those of one process, to the bit. A `RaySearch`, and ``fit`` with
+    ``workers=``, run on the cluster of `address` unless they have their own. Contexts can be nested; the innermost one
+    holds, in the thread that it was entered in.
 
     Parameters
     ----------
@@ -102,7 +95,7 @@ def compute(
     Raises
     ------
     ParameterError
-        Also at the first need, where no cluster can be reached.
+        Also at the first need, where no cluster can be reached, or this process is connected to another one.
 
     Examples
     --------
@@ -145,6 +138,12 @@ def workers(n_jobs: int | None = None, otherwise: int | None = None) -> int:
         return int(joblib.effective_n_jobs(n_jobs))
     chosen.connect()
     return _capped(n_jobs, _cores())
+
+
+def computed_address() -> str | None:
+    """Return the address of the cluster that `compute` has, if it was given one."""
+    chosen = _executor.get()
+    return None if chosen is None else chosen.address
 
 
 def run_here(n_jobs: int | None = None, otherwise: int | None = None) -> bool:
@@ -369,9 +368,19 @@ def _on_ray(
                 else:
                     yield number, _killed(attempts[number])
     finally:
-        for reference in running:
-            with suppress(Exception):  # the cluster may be gone
-                ray.cancel(reference, force=True)
+        with suppress(Exception):  # the cluster may be gone
+            _end(list(running))
+
+
+def _end(tasks: list[Any]) -> None:
+    """End tasks on a Ray cluster; one that is on its way to a worker misses what Ray tells that worker, once."""
+    import ray
+
+    until = time.monotonic() + CANCEL_TIMEOUT
+    while tasks and time.monotonic() < until:
+        for reference in tasks:
+            ray.cancel(reference, force=True)
+        tasks = ray.wait(tasks, num_returns=len(tasks), timeout=0.2)[1]
 
 
 def _on_node(data: tuple[_Call, Any], task: Any) -> tuple[_Result, list[Warning]]:
@@ -390,103 +399,3 @@ def _capped(n_jobs: int | None, cores: int) -> int:
     """Return how many of the cores are used."""
     wanted = -1 if n_jobs is None else n_jobs
     return min(wanted, cores) if wanted > 0 else max(1, cores + 1 + wanted)
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Silence Ray, whose errors are results here."""
-    for name, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import ray  # noqa: F401  # which sets the level of its log
-
-    log = logging.getLogger("ray")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-
-
-_connecting = threading.Lock()
-_users = 0  # blocks within `connected` of a Ray that it started
-
-
-@contextmanager
-def _replaced(values: MutableMapping[str, Any], name: str, value: object) -> Iterator[None]:
-    before = values.get(name)
-    values[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del values[name]
-        else:
-            values[name] = before
-
-
-def _is_refused(error: BaseException | None) -> bool:
-    """Return whether a cluster has a token, and this process has none or another."""
-    from ray.exceptions import AuthenticationError
-
-    while error is not None:
-        if isinstance(error, AuthenticationError) or "InvalidAuthToken" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """Start Ray on this machine, or connect to a cluster, unless that was done already; end only what it started.
-
-    Blocks in several threads share it, and the last one ends it.
-    """
-    global _users
-    import ray
-
-    with _connecting:
-        own = _users > 0 or not ray.is_initialized()
-        if not ray.is_initialized():
-            _start(address)
-        _users += own
-    try:
-        yield
-    finally:
-        with _connecting:
-            _users -= own
-            if own and not _users:
-                ray.shutdown()
-
-
-def _start(address: str | None) -> None:
-    """Start Ray on this machine, or connect to a cluster."""
-    import ray
-    from ray._private import ray_constants
-    from ray.exceptions import AuthenticationError
-
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    # On this machine, other errors of the system are not of a cluster but of the disk: see `tune`.
-    unreachable = (OSError if address else ConnectionError, TimeoutError, RuntimeError, ValueError, AuthenticationError)
-    try:
-        if port.isdigit():  # Ray itself waits for many minutes
-            socket.create_connection((host, int(port)), timeout=CLUSTER_TIMEOUT).close()
-        # Without "local", Ray would join a cluster that another user started here.
-        if address in (None, "local"):
-            # Of all machines that could reach this one, none is to. The variable is read when Ray is imported.
-            with _replaced(vars(ray_constants), "ENABLE_RAY_CLUSTER", False):
-                ray.init("local", include_dashboard=False, **options)
-        else:
-            with _replaced(os.environ, *REFUSAL):
-                ray.init(address=address, **options)
-    except unreachable as error:
-        if _is_refused(error):
-            must, got = "must be that of a ray cluster that lets this process in", f"{address!r} wants its own token"
-            remedy = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of its head"
-        else:
-            must, got = "must be that of a ray cluster that runs", f"{address!r} cannot be reached ({reason(error)})"
-            remedy = "start one with ray start --head, or leave it out to use this machine"
-        raise ParameterError(Problem(must, got, remedy, parameter="address")) from error

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, distributed
 
 from tsforecast.checks import whole
+from tsforecast.clusters import connected, silenced
 from tsforecast.data.windows import Windows
 from tsforecast.errors import Parameter, ParameterError, Problem, TrainingError, raise_any, reason
-from tsforecast.executors import connected, silenced
 from tsforecast.executors import workers as connect_as_computed
 from tsforecast.networks.encoders import use_kernels
 from tsforecast.networks.layers import TrainableNetwork

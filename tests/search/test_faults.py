@@ -19,6 +19,7 @@ from tests.search.test_ray import BASE, PANEL
 from tsforecast import audit, leaderboard
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError, TrainingWarning
+from tsforecast.executors import compute
 from tsforecast.files import OutputError
 from tsforecast.search import tuner
 from tsforecast.search.search import RaySearch
@@ -200,3 +201,8 @@ def test_a_search_that_is_killed_fifty_times_ends_with_the_same_trials(tmp_path:
 def test_auto_without_a_cluster_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"address must be that of a ray cluster that runs: 'auto' cannot be"):
         RaySearch(BASE, {"units": [2, 4]}, trials=2, address="auto", storage=tmp_path).fit(PANEL)
+
+
+def test_a_search_runs_on_the_cluster_of_compute(tmp_path: Path) -> None:
+    with compute("ray", address="127.0.0.1:1"), pytest.raises(ParameterError, match=r"'127\.0\.0\.1:1' cannot be"):
+        RaySearch(BASE, {"units": [2, 4]}, trials=2, storage=tmp_path).fit(PANEL)

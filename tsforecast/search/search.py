@@ -173,10 +173,10 @@ class RaySearch(Forecaster):
     )
     address: str | None = setting(
         default=None,
-        doc='Ray cluster: ``"auto"``, or ``"host:port"``; ``"local"`` starts Ray on this machine. Unless given, trials '
-        "run one after the other in this process while they are quick, and Ray, on this machine, takes over what would "
-        "take more than 15 seconds; it has all trials where a Ray runs already, where trials pause (HyperBand, "
-        "populations), and where they ask for more than processors. A trial has the same numbers either way.",
+        doc='Ray cluster: ``"auto"``, or ``"host:port"``; ``"local"`` starts Ray on this machine. Unless given, it is '
+        "that of `tsforecast.compute`; else trials run one after the other in this process while they are quick, and "
+        "Ray, on this machine, takes over what would take more than 15 seconds; it has all trials where a Ray runs "
+        "already, where trials pause, and where they ask for more than processors. Their numbers are the same.",
     )
     storage: str | Path | None = setting(
         default=None,

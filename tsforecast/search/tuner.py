@@ -23,9 +23,10 @@ import ray.tune
 from filelock import FileLock, Timeout
 from ray.tune.schedulers import TrialScheduler
 
+from tsforecast.clusters import connected, silenced
 from tsforecast.errors import ParameterError, Phrase, Problem, TsForecastError, reason
 from tsforecast.events import clock, interruptible, unobserved
-from tsforecast.executors import connected, silenced
+from tsforecast.executors import computed_address
 from tsforecast.files import OutputError
 from tsforecast.search.space import Settings, Space
 from tsforecast.search.storage import (
@@ -91,6 +92,7 @@ def tune(setup: TrialSetup, space: Space, config: RunConfig, verbose: int = 0) -
 def _run(setup: TrialSetup, space: Space, config: RunConfig, earlier: list[TrialRecord]) -> None:
     """Run the trials that are left: in this process while they are quick and nothing asks for Ray, then on Ray."""
     began = time.monotonic()
+    config = replace(config, address=config.address or computed_address())
     if config.address is None and not ray.is_initialized() and not config.pauses and set(config.resources) <= {"cpu"}:
         if _Here(setup, space, config, Rules.of(setup, space, config, earlier)).run():
             return
