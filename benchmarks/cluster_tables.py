@@ -1,4 +1,4 @@
-"""Tables of docs/how-to/scale: core hours, simulated clusters, and the simulation beside a real Ray."""
+"""Tables of docs/how-to/scale: sizes, executors, workers, kills, core hours, and clusters, simulated and real."""
 
 from __future__ import annotations
 
@@ -58,4 +58,99 @@ def points(found: pd.DataFrame) -> str:
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
-DRAWN = {"costs": costs, "nodes": nodes, "points": points}
+def scans(found: pd.DataFrame) -> str:
+    """Draw the time and memory of a scan, and how fast windows are read from the folder."""
+    table = [
+        {
+            "series x steps": f"{row['series']:,.0f} x {row['steps']:,.0f}",
+            "order of the rows": f"by {row['order']}",
+            "seconds": f"{row['seconds']:.1f}",
+            "again": f"{row['seconds_again']:.2f}",
+            "memory, MB": f"{row['anonymous_mb']:.0f}",
+            "speed of windows beside memory": ""
+            if pd.isna(row["share_of_memory"])
+            else f"{row['share_of_memory']:.0%}",
+        }
+        for _, row in found.iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def beyond(found: pd.DataFrame) -> str:
+    """Draw the time and memory of a fit and of forecasts of panels on the disk."""
+    table = [
+        {
+            "series x steps": f"{row['series']:,.0f} x {row['steps']:,.0f}",
+            "size, GB": f"{row['gigabytes']:.2f}",
+            "fit, seconds": f"{row['fit_seconds']:.0f}",
+            "forecasts, seconds": f"{row['predict_seconds']:.0f}",
+            "memory, MB": f"{row['peak_anonymous_mb']:.0f}",
+            "limit with cached files, MB": "none" if pd.isna(row["limit_mb"]) else f"{row['limit_mb']:,.0f}",
+        }
+        for _, row in found.sort_values("gigabytes").iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def executors(found: pd.DataFrame) -> str:
+    """Draw a board in one process or worker, and in two."""
+    [row] = found.to_dict("records")
+    table = [
+        {
+            "": kind,
+            "one, seconds": f"{min(row['seconds'][one]):.1f}",
+            "two, seconds": f"{min(row['seconds'][two]):.1f}",
+            "gain": f"{row['gain of ' + kind]:.2f}",
+        }
+        for kind, one, two in (
+            ("processes", "one process", "two processes"),
+            ("ray", "one worker of ray", "two workers of ray"),
+        )
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def kills(found: pd.DataFrame) -> str:
+    """Draw what kills cost."""
+    table = [
+        {
+            "killed": row["killed"],
+            "rounds": f"{row['rounds']:.0f}",
+            "hit before the end": f"{row['hit']:.0f}",
+            "rows lost": f"{row['lost']:.0f}",
+            "rows twice": f"{row['twice']:.0f}",
+            "same result": f"{row['same']:.0f}",
+        }
+        for _, row in found.iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+def trained(found: pd.DataFrame) -> str:
+    """Draw the epochs of one process and of workers."""
+    table = [
+        {
+            "network": row["size"],
+            "": {"kernels": "one process, compiled steps", "torch": "one process, steps of torch"}.get(
+                row["way"], row["way"]
+            ),
+            "seconds of an epoch": f"{row['seconds']:.2f} ({row['fastest']:.2f} to {row['slowest']:.2f})",
+            "start, seconds": f"{row['start']:.1f}",
+            "weights differ by, after one epoch": f"{row['difference'][0]:.0e}" if row["way"] != "torch" else "",
+        }
+        for _, row in found.iterrows()
+    ]
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
+# Tables with the benchmark whose rows they draw.
+DRAWN = {
+    "scans": ("scan", scans),
+    "beyond": ("beyond_memory", beyond),
+    "executors": ("executors", executors),
+    "kills": ("kills", kills),
+    "trained": ("workers", trained),
+    "costs": ("cluster", costs),
+    "nodes": ("cluster", nodes),
+    "points": ("cluster", points),
+}

@@ -390,7 +390,8 @@ def _of_verdicts(name: str) -> str:
 
 
 def _of_cluster(name: str) -> str:
-    return cluster_tables.DRAWN[name](rows("cluster"))
+    benchmark, draw = cluster_tables.DRAWN[name]
+    return draw(rows(benchmark))
 
 
 def _spread(values: pd.Series) -> str:
