@@ -44,8 +44,9 @@ quick: $(VENV)/installed-test  ## Run the tests that need no other process, each
 	$(BIN)/python -m pytest -m "not slow and not adapters and not ray and not browser and not mlflow and not process and not thorough" \
 		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
 
-test: lint  ## Check style, types and the import contract, run each test on one model of a kind, in some eight minutes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three workers on two cores: tests that start processes wait for these.
+test: lint  ## Check style, types and the import contract, run each test on one model of a kind, in some ten minutes
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 thorough: $(VENV)/installed-test  ## Run the same tests on all other models, and with more draws, in some ten minutes
 	$(BIN)/python -m pytest -m "thorough and not slow and not adapters" --numprocesses 2 --dist loadfile

@@ -532,7 +532,7 @@ def test_missing_and_huge_numbers_of_an_archive_have_their_line_and_file(tmp_pat
 @pytest.mark.parametrize("command", ["fit", "tune"])
 def test_help_names_the_places_of_recordings(command: str) -> None:
     shown = " ".join(tsforecast(command, "--help", width=300).stdout.split())
-    assert "with --label also folder, zip, TS or ARFF file" in shown
+    assert "with --label a folder, zip, TS or ARFF file" in shown
 
 
 def long_table(rows: Callable[[pd.DataFrame], pd.DataFrame], path: Path) -> tuple[str | Path, ...]:

@@ -46,7 +46,6 @@ class Model(Protocol):
     """A model that can be saved, as `tsforecast.estimators.base.Estimator` describes it; no class is named here."""
 
     members_: list[Any]
-    fitted_on_: dict[str, Any]
 
     def get_params(self) -> dict[str, Any]: ...
     def check_fitted(self) -> None: ...
@@ -139,7 +138,7 @@ def fingerprint(model: Model) -> str:
         text = json.dumps(_on_any_machine(to_plain(described, _as_made)), sort_keys=True)
     except (TypeError, ParameterError):
         settings = {name: value for name, value in model.get_params().items() if name not in ELSEWHERE}
-        text = re.sub(" at 0x[0-9a-f]+", "", repr((type(model).__name__, settings, model.fitted_on_)))
+        text = re.sub(" at 0x[0-9a-f]+", "", repr((type(model).__name__, settings, model.provenance()["data"])))
         arrays = model.golden()[1]
     digest = hashlib.sha256(text.encode())
     digest.update(b"" if panel is None else panel.fingerprint().encode())
