@@ -287,7 +287,7 @@ def _in_processes(
         with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=call.blas_threads):
             parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="2 * n_jobs", batch_size=1)
         try:
-            with closing(parallel(starting())) as ended:
+            with _ended_quietly(parallel(starting())) as ended:
                 for number, result in ended:
                     del left[number]
                     yield number, _outcome_of(partial(_same, result))
@@ -296,6 +296,17 @@ def _in_processes(
             _log.warning("a process was killed; %s under way run again, each alone", counted(len(again), "task"))
             with closing(_each_alone(call, again, shared, count, chosen.retries)) as ended:
                 yield from ended
+
+
+@contextmanager
+def _ended_quietly(results: Any) -> Iterator[Any]:
+    """Close a generator of joblib, which warns of the tasks that are cancelled with it, as they should be."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.close()
 
 
 def _each_alone(

@@ -261,6 +261,15 @@ def test_tasks_whose_outcomes_nobody_takes_are_ended(cluster: Any) -> None:
         assert idle(cluster)
 
 
+def test_processes_whose_outcomes_nobody_takes_are_ended_without_a_warning() -> None:
+    with compute(n_jobs=2), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ended = run_tasks(lambda seconds, shared: time.sleep(seconds), {0: 0.1, 1: 60.0, 2: 60.0, 3: 60.0}, None)
+        assert next(ended)[0] == 0
+        ended.close()
+    assert [str(each.message) for each in caught] == []
+
+
 @pytest.mark.slow
 def test_tasks_that_are_on_their_way_to_a_worker_are_ended_as_well(cluster: Any) -> None:
     """Of a task that is cancelled just then Ray itself may lose sight, and runs it: that was one of some ten."""
