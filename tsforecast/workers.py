@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -224,7 +224,13 @@ def run_workers(
         try:
             while True:
                 over = not thread.is_alive()  # what was posted before is then there
-                posts, attempts, problem = ray.get(desk.take.remote())
+                try:
+                    posts, attempts, problem = ray.get(desk.take.remote())
+                except ray.exceptions.RayError as error:
+                    raise TrainingError(
+                        f"the Ray of the workers must run until training ends: it is lost ({reason(error)}); start it "
+                        "again, and resume from a checkpoint if there is one"
+                    ) from error
                 for post in map(cloudpickle.loads, posts):
                     if isinstance(post, Exception):
                         raise post
@@ -239,8 +245,8 @@ def run_workers(
                     break
                 thread.join(POLL)
         finally:
-            if thread.is_alive():
-                for worker in ray.get(desk.end.remote()):
+            with suppress(ray.exceptions.RayError):  # the cluster may be gone
+                for worker in ray.get(desk.end.remote()) if thread.is_alive() else ():
                     ray.kill(worker)
 
 

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,26 @@ def test_training_outlives_a_node_and_ends_with_ctrl_c_and_errors(nodes: Any) ->
         model(max_epochs=5_000).fit(shops(), workers=2, on_epoch=stops)
     with pytest.raises(TrainingError, match=r"must stay a number: it became nan in .* 'shop 4'"):
         model(loss=Breaks(), batch_size=4).fit(shops(), workers=2)  # where those that were stopped are no more
+
+
+LOST = """
+from tests.helpers.cluster import cluster_of
+from tests.training.test_workers import model, shops
+from tsforecast.clusters import connected, silenced
+from tsforecast.errors import TrainingError
+with cluster_of((1, 1)) as nodes, silenced(), connected(nodes.address):
+    def ends(epoch):
+        if epoch.number == 2:
+            nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+    try:
+        model(max_epochs=200).fit(shops(), workers=2, on_epoch=ends)
+    except TrainingError as error:
+        print(error)
+"""
+
+
+@pytest.mark.cluster
+def test_a_ray_that_is_lost_as_a_whole_is_one_sentence() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=200)
+    assert done.stdout.startswith("the Ray of the workers must run until training ends: it is lost"), done.stderr
+    assert "resume from a checkpoint" in done.stdout
