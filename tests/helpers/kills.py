@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+QUIET = 1.5  # seconds without a fit, after which none is under way
+
 
 def kill_and_resume(script: str, folder: Path, fits: int) -> tuple[int, int, str]:
     """Kill a comparison in its fit of that number, and run it again.
@@ -25,6 +27,11 @@ def kill_and_resume(script: str, folder: Path, fits: int) -> tuple[int, int, str
         time.sleep(0.02)
     process.kill()
     process.wait()
-    done, begun = len(list(kept.glob("slow-*.parquet"))), len(lines.read_text().splitlines())
+    begun, since = -1, time.monotonic()
+    while time.monotonic() - since < QUIET:  # processes of the one that was killed may still run what they had at hand
+        if (now := len(lines.read_text().splitlines())) != begun:
+            begun, since = now, time.monotonic()
+        time.sleep(0.05)
+    done = len(list(kept.glob("slow-*.parquet")))
     again = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
     return done, len(lines.read_text().splitlines()) - begun, again.stdout
