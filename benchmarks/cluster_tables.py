@@ -9,6 +9,10 @@ import pandas as pd
 EXAMPLE = 10_000, 200, 20  # series, steps and epochs
 
 
+def _markdown(table: list[dict[str, str]]) -> str:
+    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+
+
 def costs(found: pd.DataFrame) -> str:
     """Draw what a network and a classical model cost, and the core hours of an example."""
     series, steps, epochs = EXAMPLE
@@ -27,7 +31,7 @@ def costs(found: pd.DataFrame) -> str:
         seconds = median(row["times"]) / row["series"]
         name = {"theta": "ThetaForecaster", "ets": "ETSForecaster"}[row["model"]]
         table.append({"model": name, "cost": f"{seconds:.4f} s for a series", header: f"{series * seconds / 3600:.3f}"})
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def nodes(found: pd.DataFrame) -> str:
@@ -41,7 +45,7 @@ def nodes(found: pd.DataFrame) -> str:
         }
         for _, row in found[found["measured"] == "simulated"].iterrows()
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def points(found: pd.DataFrame) -> str:
@@ -55,7 +59,7 @@ def points(found: pd.DataFrame) -> str:
         }
         for _, row in found[found["measured"] == "real"].iterrows()
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def scans(found: pd.DataFrame) -> str:
@@ -73,7 +77,7 @@ def scans(found: pd.DataFrame) -> str:
         }
         for _, row in found.iterrows()
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def beyond(found: pd.DataFrame) -> str:
@@ -89,7 +93,7 @@ def beyond(found: pd.DataFrame) -> str:
         }
         for _, row in found.sort_values("gigabytes").iterrows()
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def executors(found: pd.DataFrame) -> str:
@@ -107,7 +111,7 @@ def executors(found: pd.DataFrame) -> str:
             ("ray", "one worker of ray", "two workers of ray"),
         )
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def kills(found: pd.DataFrame) -> str:
@@ -123,7 +127,7 @@ def kills(found: pd.DataFrame) -> str:
         }
         for _, row in found.iterrows()
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 def trained(found: pd.DataFrame) -> str:
@@ -140,7 +144,7 @@ def trained(found: pd.DataFrame) -> str:
         }
         for _, row in found.iterrows()
     ]
-    return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
+    return _markdown(table)
 
 
 # Tables with the benchmark whose rows they draw.

@@ -19,11 +19,29 @@ try:
 except ImportError:  # not Unix: folders of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
+PATIENCE = 60.0  # seconds that another process may change a file
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 class OutputError(TsForecastError, OSError):
     """A file or folder could not be written."""
+
+
+@contextmanager
+def locked(place: Path, shown: str | Path) -> Iterator[None]:
+    """Make the folder of a file, and keep other processes from changing it; OutputError names the file as `shown`."""
+    from filelock import FileLock, Timeout
+
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f".{place.name}.lock"), timeout=PATIENCE):
+            yield
+    except Timeout as error:
+        raise OutputError(f"{str(shown)!r} is in use by another process for {PATIENCE:g} seconds: try again") from error
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{str(shown)!r} must be a place that can be written to: {reason(error)}") from error
 
 
 def cache_folder() -> Path:

@@ -14,21 +14,19 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from tsforecast.checks import one_of, share_or_count
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import Align, Fold, clock_of
 from tsforecast.errors import DataError, ParameterError, Problem, counted, raise_any, reason, shorten
-from tsforecast.files import OutputError, new_file
+from tsforecast.files import locked, new_file
 from tsforecast.provenance import versions
 
 ENDING = ".seal"  # of a ledger beside a file of data
 VERSION = 1  # of the form of a ledger
 MARK = 6  # bytes of the mark of a row
 LEAST_ROWS = 3  # different numbers by which a series of another name is recognised
-PATIENCE = 60.0  # seconds for the lock of a ledger
 SHOWN = 5  # openings in a note
 
 
@@ -270,18 +268,10 @@ def changed(path: str | Path, change: Callable[[Ledger | None], Ledger]) -> Ledg
     DataError, OutputError
     """
     place = Path(path).resolve()  # a link stays one
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f".{place.name}.lock"), timeout=PATIENCE):
-            ledger = change(read_ledger(place) if place.exists() else None)
-            with new_file(place) as unfinished:
-                unfinished.write_text(ledger.text(), encoding="utf-8")
-    except Timeout as error:
-        raise OutputError(f"{str(path)!r} is in use by another process for {PATIENCE:g} seconds: try again") from error
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{str(path)!r} must be a place that can be written to: {reason(error)}") from error
+    with locked(place, path):
+        ledger = change(read_ledger(place) if place.exists() else None)
+        with new_file(place) as unfinished:
+            unfinished.write_text(ledger.text(), encoding="utf-8")
     return ledger
 
 

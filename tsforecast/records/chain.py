@@ -12,10 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from tsforecast.errors import DataError, ParameterError, Problem, counted, reason
-from tsforecast.files import OutputError, require_place
+from tsforecast.files import OutputError, locked, require_place
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 START = "0" * 64  # what the first record follows from
 APART = ("hash", "signature")  # what the hash of a record is not of
-PATIENCE = 60.0  # seconds that another process may write
 SKEW = timedelta(minutes=1)  # by which clocks of machines that write to one file may differ
 TAIL = 1 << 16  # bytes that are read at a time to find the last line
 MESSAGE = b"tsforecast record "  # before the hash that is signed, so that a signature serves no other purpose
@@ -200,17 +197,9 @@ def append(place: Path, body: Mapping[str, Any], signer: Signer | None = None) -
         When the last line is cut or changed, is signed otherwise, or has a time that is yet to come.
     OutputError
     """
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f".{place.name}.lock"), timeout=PATIENCE):
-            record = _following(last_of(place), body, signer, place)
-            _write(place, canonical(record) + b"\n")
-    except Timeout as error:
-        raise OutputError(f"{str(place)!r} is in use by another process for {PATIENCE:g} seconds: try again") from error
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{str(place)!r} must be a place that can be written to: {reason(error)}") from error
+    with locked(place, place):
+        record = _following(last_of(place), body, signer, place)
+        _write(place, canonical(record) + b"\n")
     return record
 
 
