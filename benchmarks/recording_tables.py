@@ -1,4 +1,4 @@
-"""Tables of docs/recordings.md: accuracy of default settings on sets of the archives, and seconds of a fit."""
+"""Tables of the page on recordings: accuracy of default settings on sets of the archives, seconds of a fit."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ small sizes and keeps no rows. A whole `fit` of a GRU that reads step by step is
 over all windows of the series along the axes `series` and `steps`, 200 steps of 256 windows along the others. Sizes of
 an axis take turns, so that a slow minute of the machine is shared. The floor is what multiplications of the network's
 weights, forwards and twice as many back, take at the pace of a product of large matrices here. Draws the figures of
-docs/speed.md. ``--axes forecasts`` measures `predict` over 1,000 to 100,000 series instead, and the memory that it
-takes beyond that of the panel and of the forecasts, each size in a process of its own (Linux, a minute).
+docs/benchmarks/speed.md. ``--axes forecasts`` measures `predict` over 1,000 to 100,000 series instead, and the memory
+that it takes beyond that of the panel and of the forecasts, each size in a process of its own (Linux, a minute).
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def draw() -> None:
     """Draw all figures from the committed rows."""
     rows = pd.read_json(RESULTS / "scaling.jsonl", lines=True)
     for axis in rows["axis"].unique():
-        figure_of(axis, rows).savefig(DOCS / f"speed-{axis}.svg", metadata={"Date": None})
+        figure_of(axis, rows).savefig(DOCS / "images" / f"speed-{axis}.svg", metadata={"Date": None})
 
 
 def main() -> None:

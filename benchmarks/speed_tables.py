@@ -1,4 +1,4 @@
-"""Tables of docs/speed: steps of training, whole fits, ensembles, networks side by side, convolutions, quotes."""
+"""Tables of the page on speed: steps of training, whole fits, ensembles, fits side by side, convolutions, quotes."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A watch has 3 channels at 9 steps a second, a made-up machine 6 channels at 1,000. ``python benchmarks/streaming.py``
 writes rows to ``results/streaming.jsonl``, six minutes' worth, from the data in TSFORECAST_DATA, and draws the curve of
-docs/streaming.md. With ``--real-time`` steps are timed at the priority of a program that must not miss one, which the
-system must allow: other programs on the same cores then do not count.
+docs/how-to/streaming.md. With ``--real-time`` steps are timed at the priority of a program that must not miss one,
+which the system must allow: other programs on the same cores then do not count.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REST = 10  # steps after which a pause, not timed, is left to others: a system s
 TESTED, CHOOSES = ("U08",), ("U06", "U07")  # users: who is tested, and who chooses the threshold; others train
 WITHIN = 0.01  # accuracy that early decisions may lose on users who choose
 DEADLINES = (5, 8, 10, 12, 15, 20, 30)
-FIGURE = Path(__file__).parents[1] / "docs" / "streaming-earliness.svg"
+FIGURE = Path(__file__).parents[1] / "docs" / "images" / "streaming-earliness.svg"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tables of docs/streaming: time of a step, and accuracy by how much of a recording is read."""
+"""Tables of docs/how-to/streaming.md: time of a step, and accuracy by how much of a recording is read."""
 
 from __future__ import annotations
 

@@ -21,17 +21,19 @@ from tsforecast.evaluation.classification import LABELS, points, span
 from tsforecast.evaluation.significance import over_users
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parents[1] / "README.md"
-VERDICTS = Path(__file__).parents[1] / "docs" / "verdicts.md"
-DISTRIBUTIONS = Path(__file__).parents[1] / "docs" / "distributions.md"
-SPEED = Path(__file__).parents[1] / "docs" / "speed.md"
-STREAMING = Path(__file__).parents[1] / "docs" / "streaming.md"
-OPEN_BOARD = Path(__file__).parents[1] / "docs" / "open-board" / "README.md"
-ACTIVITIES = Path(__file__).parents[1] / "docs" / "activities.md"
-GALLERY = Path(__file__).parents[1] / "docs" / "gallery" / "README.md"
-CLASSIFICATION = Path(__file__).parents[1] / "docs" / "classification.md"
-RECORDINGS = Path(__file__).parents[1] / "docs" / "recordings.md"
-SCALE = Path(__file__).parents[1] / "docs" / "how-to" / "scale.md"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+VERDICTS = DOCS / "concepts" / "verdicts.md"
+DISTRIBUTIONS = DOCS / "concepts" / "distributions.md"
+SPEED = DOCS / "benchmarks" / "speed.md"
+STREAMING = DOCS / "how-to" / "streaming.md"
+OPEN_BOARD = DOCS / "open-board" / "README.md"
+ACTIVITIES = DOCS / "how-to" / "activities.md"
+GALLERY = DOCS / "gallery" / "README.md"
+CLASSIFICATION = DOCS / "how-to" / "classification.md"
+RECORDINGS = DOCS / "benchmarks" / "recordings.md"
+SCALE = DOCS / "how-to" / "scale.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",

@@ -1,4 +1,4 @@
-"""Tables of `docs/verdicts.md`, given the committed rows of `verdicts.py`."""
+"""Tables of `docs/concepts/verdicts.md`, given the committed rows of `verdicts.py`."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ def test_the_committed_rows_have_few_false_alarms_and_find_whole_memories() -> N
         assert binomtest(suspected[name], panels[name]).proportion_ci(method="exact").high < 0.07
     for name in ("memory, exact", "memory, any scale", "memory of half of the series"):
         assert suspected[name] == panels[name]
-    page = (Path(__file__).parents[2] / "docs" / "contamination.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "concepts" / "contamination.md").read_text(encoding="utf-8")
     assert sum(suspected[name] for name in honest if name != "gru") == 0
     assert f"| GRU | {suspected['gru']} |" in page
     assert f"last season left | {suspected['memory, blurred by half']} |" in page

@@ -175,7 +175,7 @@ def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
     inside = rows["found"].between(rows["low"], rows["high"])
     near = rows["found"].between(rows["low"] - 0.1, rows["high"] + 0.1)
     tallies = pd.DataFrame({"close": close, "inside": inside, "near": near}).groupby([real, rows["model"]]).sum()
-    page = (root / "docs/verdicts.md").read_text().splitlines()
+    page = (root / "docs/concepts/verdicts.md").read_text().splitlines()
     shown = [line.split("|")[2:5] for line in page if re.match(r"\| .*(imagined model|ridge regression) \|", line)]
     assert [[int(cell) for cell in line] for line in shown] == tallies.to_numpy().tolist()
     ends = tallies.loc[[(False, "imagined"), (True, "imagined")], "near"]
@@ -183,6 +183,6 @@ def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
     assert set(lengths["series"]) == {30}
     short, long = (f"{within:.0f}" for within in lengths.loc[[800, 4000], "within"])
     near = " to ".join(f"{100 * lengths.loc[steps, 'distance']:.0f}" for steps in (800, 4000))
-    text = " ".join((root / "docs/verdicts.md").read_text().split())
+    text = " ".join((root / "docs/concepts/verdicts.md").read_text().split())
     assert f"{short} were within 10 points from 800 steps, and {long} from 4,000" in text
     assert f"the mean distance fell from {near} points" in text

@@ -305,8 +305,8 @@ def leaderboard(
     gap, refit, groups, audit
         See `backtest`.
     metric : {"mase", "mae", "rmse", "smape", "rmsse", "wape", "mape", "owa", "crps", "wql", "msis"}
-        Ranks the models: by point forecasts, or (the last three) by their distributions, see `docs/metrics.md`. Or one
-        of `metrics` by its name.
+        Ranks the models: by point forecasts, or (the last three) by their distributions, see
+        `docs/reference/metrics.md`. Or one of `metrics` by its name.
     reference : str, optional
         The model that skill is relative to. Unless given, the naive forecast with the lowest error at cutoffs before
         the oldest one of the test, so that the choice costs no power; where there are none, that of the test itself.

@@ -37,7 +37,7 @@ class AggregateForecaster(EnsembleForecaster):
     The validation part counts as up to 30 cutoffs, at which the best member was followed. Over these and T
     cutoffs after the fit, the absolute errors of step h add up to at most those of the best of M members, plus
     ``gaps_ + S * sqrt((2h - 1) * T * log(M)) + 2 * (2h - 1) * S``, where S is the largest difference between the errors
-    of two members at a cutoff: whatever the data, and in any unit. `docs/naive.md` has the proof.
+    of two members at a cutoff: whatever the data, and in any unit. `docs/concepts/aggregation.md` has the proof.
 
     Attributes
     ----------

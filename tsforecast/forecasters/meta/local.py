@@ -25,12 +25,12 @@ Floats = NDArray[np.float64]
 class LocalForecaster(WrappedForecaster):
     """One forecaster for each series, fitted on that series alone.
 
-    Networks of many series train side by side (`docs/speed.md`), each as it would alone with the same settings;
-    ``kernels="auto"`` of a network counts the trainings of all series. A global model, which is one forecaster fitted
-    on all series, also forecasts series that were not fitted, and is often better where series are short and alike
-    [Montero-Manso and Hyndman 2021, Int. J. Forecasting 37]. Groups have no meaning for a single series, and are
-    left out; of supervised windows, all are one series. Arrays of a list have no names: they are matched by position,
-    when they are forecast as well. Ctrl-C ends all fits and is raised: nothing is fitted.
+    Networks of many series train side by side (`docs/benchmarks/speed.md`), each as it would alone with the same
+    settings; ``kernels="auto"`` of a network counts the trainings of all series. A global model, which is one
+    forecaster fitted on all series, also forecasts series that were not fitted, and is often better where series are
+    short and alike [Montero-Manso and Hyndman 2021, Int. J. Forecasting 37]. Groups have no meaning for a single
+    series, and are left out; of supervised windows, all are one series. Arrays of a list have no names: they are
+    matched by position, when they are forecast as well. Ctrl-C ends all fits and is raised: nothing is fitted.
 
     Attributes
     ----------
