@@ -40,9 +40,10 @@ quick test thorough: export PYTHONDONTWRITEBYTECODE :=
 
 # Tests of MLflow are none of these, and loading it takes seconds; so does preparing assertions to show their values, as
 # `pytest --last-failed` does for those that failed.
-quick: $(VENV)/installed-test  ## Run the tests that need no other process, each on one model of a kind, in some 90 seconds
-	$(BIN)/python -m pytest -m "not slow and not adapters and not ray and not browser and not mlflow and not process and not thorough" \
-		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --ignore tests/tracking --ignore tsforecast/tracking
+quick: $(VENV)/installed-test  ## Run the short tests that need no other process, each on one model of a kind, in some 90 seconds
+	$(BIN)/python -m pytest -m "not slow and not adapters and not ray and not browser and not mlflow and not process and not thorough and not cluster and not long" \
+		--hypothesis-profile few --assert plain --numprocesses 2 --dist loadfile --durations 12 --durations-min 0.6 \
+		--ignore tests/tracking --ignore tsforecast/tracking
 
 # Three workers on two cores: tests that start processes wait for these.
 test: lint  ## Check style, types and the import contract, run each test on one model of a kind, in some ten minutes

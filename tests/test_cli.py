@@ -56,6 +56,7 @@ def test_a_dataset_s_card_is_shown_whole_at_any_width() -> None:
         assert max(map(len, result.stdout.splitlines())) <= width
 
 
+@pytest.mark.long
 def test_a_dataset_is_downloaded_into_the_cache_from_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -156,6 +157,7 @@ def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.long
 def test_a_comparison_of_classifiers_is_reported_as_well(tmp_path: Path) -> None:
     compare_classifiers(NearestNeighborClassifier(), *named_movements()).to_parquet(tmp_path / "rows.parquet")
     for name, begin in {"a.html": "<!doctype html>", "a.md": "# Mine\n\n48 recordings", "a.json": "{"}.items():
@@ -327,6 +329,7 @@ def spoiled(shops: Path, how: str) -> list[str | Path]:
     return ["leaderboard", *others.get(how, [shops, *columns])]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -413,6 +416,7 @@ def test_columns_known_ahead_are_given_for_the_steps_to_forecast(tmp_path: Path)
     assert "nothing was given; pass --future FILE, with rows from 2024-04-30 to 2024-05-02" in missing.stderr
 
 
+@pytest.mark.long
 def test_a_fit_that_found_nothing_better_than_naive_says_so(tmp_path: Path) -> None:
     walk = np.cumsum(np.random.default_rng(3).normal(size=150))
     pd.DataFrame({"y": walk}).to_csv(tmp_path / "walk.csv", index=False)

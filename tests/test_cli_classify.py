@@ -75,6 +75,7 @@ def zipped(folder: Path, members: dict[str, bytes | str], **how: int) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_folder_a_zip_and_a_table_are_the_same_recordings(places: Path, tmp_path: Path) -> None:
     rows = []
     for name, columns in (("moves", ()), ("moves.zip", ()), ("moves.csv", ("--id", "user,gesture,nr"))):
@@ -133,6 +134,7 @@ def test_places_are_described_by_fields_and_a_part_among_them_is_the_split(place
     assert "4 recordings of part 'test' were not learned from" in fitted.stderr
 
 
+@pytest.mark.long
 def test_a_fitted_classifier_predicts_new_files_a_single_one_and_a_table(places: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     fitted = tsforecast("fit", places / "moves", *NAMED, "--model", "gru", "--epochs", "2", "--out", model)
@@ -221,6 +223,7 @@ def test_one_recording_of_one_user_is_counted_as_one(tmp_path: Path) -> None:
     assert "1 label in " in alone.stdout
 
 
+@pytest.mark.long
 def test_labels_of_steps_several_labels_and_classes_in_order_are_written_as_python_predicts_them(
     places: Path, tmp_path: Path
 ) -> None:
@@ -284,6 +287,7 @@ def test_a_dataset_is_named_where_a_path_may_stand(tmp_path: Path) -> None:
     assert "3251 recordings of 8 users, 20 classes." in repeated.stdout
 
 
+@pytest.mark.long
 def test_an_interrupted_comparison_resumes_from_its_folder(places: Path, tmp_path: Path) -> None:
     words = ("classify", places / "moves", *NAMED, *FAST, "--seeds", "2", "--report", tmp_path / "page.html")
     result = tsforecast(*words, "--out", tmp_path / "out")
@@ -300,6 +304,7 @@ def test_an_interrupted_comparison_resumes_from_its_folder(places: Path, tmp_pat
     assert "Accuracy of nearest-neighbor is 100.0% on each user." in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.long
 def test_the_commands_of_the_page_on_recordings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "recordings.md").read_text(encoding="utf-8")
@@ -402,6 +407,7 @@ def test_a_damaged_or_locked_zip_is_refused(places: Path, tmp_path: Path) -> Non
     assert "must have no password: it has one; unpack it" in tsforecast("classify", path, *NAMED, *FAST).stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -542,6 +548,7 @@ def long_table(rows: Callable[[pd.DataFrame], pd.DataFrame], path: Path) -> tupl
     return ("classify", path, "--label", "way", "--id", "id", *FAST)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", [None, "x,y"])
 @pytest.mark.parametrize("clock", ["seconds", "numbers", "dates"])
 def test_rows_that_were_shuffled_are_put_in_the_order_of_their_clock(
@@ -567,6 +574,7 @@ def test_rows_that_were_shuffled_are_put_in_the_order_of_their_clock(
     assert "rows were put in the order of 't', which they did not have in 12 of 12 recordings" in notes[1]
 
 
+@pytest.mark.long
 def test_rows_that_are_there_twice_are_refused_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "moves.csv"
     refused = tsforecast(*long_table(lambda table: pd.concat([table, table]), path))

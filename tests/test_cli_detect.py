@@ -24,6 +24,7 @@ def new_model(tmp_path: Path) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.long
 def test_a_point_is_printed_and_written_in_the_form_of_the_ending(days: pd.DataFrame, tmp_path: Path) -> None:
     for name in ("found.html", "found.csv", "found.JSON"):
         result = tsforecast("detect", "model", "--data", "new.csv", "--out", name, cwd=tmp_path)

@@ -168,6 +168,7 @@ def test_of_a_space_only_problems_of_the_parameter_that_is_tried_count() -> None
     assert [problem.parameter for problem in caught.value.problems] == ["units"]
 
 
+@pytest.mark.long
 def test_no_code_reads_a_message() -> None:
     """No pattern, prefix or substring is looked for in problems, or in errors of our own."""
     assert [found for path in SOURCES for found in _readings(path.read_text(encoding="utf-8"))] == []

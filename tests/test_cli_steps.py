@@ -53,6 +53,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_labels_of_steps_are_found_in_folder_zip_and_table_and_compared(days: Path, tmp_path: Path) -> None:
     rows = []
     for name, columns in (("days", NAMED), ("rooms", NAMED), ("days.zip", NAMED), ("days.csv", TABLE)):
@@ -79,6 +80,7 @@ def test_labels_of_steps_are_found_in_folder_zip_and_table_and_compared(days: Pa
     assert "F1 at 25%" in (tmp_path / "again.md").read_text()
 
 
+@pytest.mark.long
 def test_an_interrupted_comparison_of_steps_resumes(days: Path, tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
@@ -100,6 +102,7 @@ def test_an_interrupted_comparison_of_steps_resumes(days: Path, tmp_path: Path) 
     assert not (tmp_path / "out.unfinished").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_model_of_steps_is_fitted_and_predicts_a_row_for_each(days: Path, tmp_path: Path, causal: bool) -> None:
     words = ("--model", "gru", "--epochs", "2", *["--causal"] * causal, "--out", tmp_path / "model")
@@ -142,6 +145,7 @@ def test_a_wrong_cell_does_not_turn_labels_of_recordings_into_labels_of_steps(da
     assert "without user 'ann' class 'wlak' has none" in steps.stderr
 
 
+@pytest.mark.long
 def test_numbers_are_classes_of_steps_as_text_is(days: Path, tmp_path: Path) -> None:
     words = ("--models", "majority", "--out", tmp_path / "out")
     result = tsforecast("classify", days / "numbers.parquet", *TABLE, *words)
@@ -183,6 +187,7 @@ def test_mistakes_about_steps_get_one_sentence(days: Path, words: tuple[str, ...
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 def test_models_for_recordings_alone_are_left_out_of_the_usual_ones(days: Path) -> None:
     result = tsforecast("classify", days / "days.csv", *TABLE, "--models", "all", "--epochs", "1")
     assert result.returncode == 0, result.stderr

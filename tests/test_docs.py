@@ -15,6 +15,7 @@ from tests.helpers.cluster import cluster_of
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("page", "printed"),
     [

@@ -111,6 +111,7 @@ def test_the_type_checker_sees_the_same_public_names() -> None:
     assert declared == set(tsforecast.__all__) - {"__version__"}
 
 
+@pytest.mark.long
 def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [line for name, lines in project["optional-dependencies"].items() if name != "test" for line in lines]

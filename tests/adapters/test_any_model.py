@@ -228,6 +228,7 @@ def test_a_model_takes_no_place_of_a_naive_forecast(name: str) -> None:
             leaderboard({name: model}, wave(60), horizon=2, origins=3)
 
 
+@pytest.mark.long
 def test_a_board_of_models_of_any_origin_has_readable_names_notes_and_keeps_the_naive_family(tmp_path: Path) -> None:
     pipeline = make_pipeline(StandardScaler(), Ridge())
     answers = [Ridge(), pipeline, Level(), Level(), last, lambda c, h: c[-h:] * np.nan]

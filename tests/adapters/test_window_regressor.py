@@ -57,6 +57,7 @@ def direct(forecaster: Any, steps: int, same_rows: bool) -> np.ndarray:
 CHECKED = [WindowRegressor(each) for each in (NaiveForecaster(), RIDGE, clone(GRU).set_params(max_epochs=1))]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # their y is of another kind than X
 @parametrize_with_checks(
     [*CHECKED, WindowRegressor(RIDGE, lags=1)],

@@ -55,6 +55,7 @@ MODELS: list[Forecaster] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 def test_a_point_and_a_run_are_found_by_models_of_any_kind(model: Forecaster) -> None:
     frame = table()
@@ -88,6 +89,7 @@ def test_rows_hold_forecasts_errors_and_the_reach_of_a_point_as_by_hand() -> Non
     assert str(found) == found.headline
 
 
+@pytest.mark.long
 def test_rows_that_come_one_after_the_other_have_the_anomalies_of_rows_that_come_at_once() -> None:
     frame = table(shops=2)
     model = SeasonalNaiveForecaster(horizon=3).fit(panel_of(until(frame, 590)))
@@ -100,6 +102,7 @@ def test_rows_that_come_one_after_the_other_have_the_anomalies_of_rows_that_come
     assert set(once.to_frame()["kind"]) == {"point", "collective"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS[:2], ids=lambda model: type(model).__name__)
 def test_what_is_found_up_to_a_time_does_not_depend_on_what_follows(model: Forecaster) -> None:
     frame, cut = table(shops=2), 640

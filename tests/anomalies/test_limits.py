@@ -94,6 +94,7 @@ def test_autocorrelations_end_at_twice_the_last_that_is_not_by_chance_and_do_not
     assert autocorrelations(opposite, np.arange(1000), 10).tolist() == [1.0]  # a series each: no pair
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("coefficient", "heavy"),
     [(0.0, False), (0.5, True), pytest.param(0.8, False, marks=pytest.mark.thorough)],
@@ -115,6 +116,7 @@ def test_false_points_and_sums_come_in_no_more_stretches_than_the_level_also_of_
     assert sums.any()
 
 
+@pytest.mark.long
 def test_of_what_is_found_in_the_long_run_the_share_that_is_false_is_the_level_and_a_part_of_it_for_each_true_one() -> (
     None
 ):

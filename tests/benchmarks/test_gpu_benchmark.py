@@ -39,6 +39,7 @@ def test_on_the_cpu_every_way_has_a_row_with_its_seconds_or_a_reason(
     assert [row["seeds"] for row in rows[:3]] == [[0], [0], [0]]
 
 
+@pytest.mark.long
 def test_a_fit_makes_as_many_steps_as_a_peer_is_told_to(bench: Any) -> None:
     module = bench("gpu")
     for size in module.SIZES[:2]:

@@ -32,6 +32,7 @@ def test_a_step_is_late_when_it_waits_for_others_too(streaming: ModuleType, seco
     assert streaming.late(np.array(seconds), rate=1) == late
 
 
+@pytest.mark.long
 def test_a_row_of_a_small_network_has_times_that_fit_together(streaming: ModuleType) -> None:
     source = streaming.Source("fast", 50, 2, 12, 20)
     row = streaming.latency(source, "gru", 4, 1)

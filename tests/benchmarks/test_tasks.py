@@ -90,6 +90,7 @@ def run(tasks: ModuleType, folder: Path, *words: str) -> tuple[list[dict[str, An
     return [json.loads(line) for line in (folder / "out/tasks.jsonl").read_text().splitlines()], lines
 
 
+@pytest.mark.long
 def test_each_model_has_a_row_of_each_task_by_the_metric_of_the_task(tasks: ModuleType, folder: Path) -> None:
     rows, lines = run(tasks, folder)
     assert {(row["set"], row["eval_metric"], row["horizon"], row["num_windows"]) for row in rows} == {
@@ -109,6 +110,7 @@ def test_each_model_has_a_row_of_each_task_by_the_metric_of_the_task(tasks: Modu
     assert lines[0].startswith("[1/2] sales, ")
 
 
+@pytest.mark.long
 def test_failures_are_rows_and_other_tasks_go_on(tasks: ModuleType, folder: Path) -> None:
     more = '[[task]]\nname = "gone"\ndata = "none.csv"\nhorizon = 2\n'
     own = 'models = ["mean", {name = "broken", model = "reduction", window = 400}]'
@@ -127,6 +129,7 @@ def test_failures_are_rows_and_other_tasks_go_on(tasks: ModuleType, folder: Path
     assert "1 task without any result is left out: gone" in page
 
 
+@pytest.mark.long
 def test_where_every_requested_model_fails_the_naive_ones_stay(tasks: ModuleType, folder: Path) -> None:
     own = 'models = [{name = "broken", model = "reduction", window = 400}]'
     (folder / "tasks.toml").write_text(LIST.replace(LIST.splitlines()[1], own))
@@ -167,6 +170,7 @@ def test_a_mistake_in_the_list_is_a_sentence_before_any_fit(
     assert not (folder / "out").exists()
 
 
+@pytest.mark.long
 def test_options_stand_before_the_list_and_choose_tasks(tasks: ModuleType, folder: Path) -> None:
     rows, _ = run(tasks, folder, "--models", "drift", "--only", "shops", "--reference", "naive")
     assert {row["set"] for row in rows} == {"shops"}
@@ -186,6 +190,7 @@ def test_options_stand_before_the_list_and_choose_tasks(tasks: ModuleType, folde
             run(tasks, folder, *words)
 
 
+@pytest.mark.long
 def test_tasks_of_fev_are_run_from_local_copies(tasks: ModuleType, folder: Path) -> None:
     (folder / "daily").mkdir()
     frame = pd.read_csv(folder / "sales.csv", parse_dates=["day"]).assign(id="a")
@@ -210,6 +215,7 @@ def test_a_folder_is_of_one_run_at_a_time(tasks: ModuleType, folder: Path) -> No
     assert not (folder / "out/tasks.jsonl").exists()
 
 
+@pytest.mark.long
 def test_rows_stay_where_the_reference_failed_and_while_others_are_written(tasks: ModuleType, folder: Path) -> None:
     own = 'models = ["mean", {name = "broken", model = "reduction", window = 400}]\nreference = "broken"'
     (folder / "tasks.toml").write_text(LIST.replace(LIST.splitlines()[1], own))

@@ -53,6 +53,7 @@ def every_forecaster() -> list[Forecaster]:
     return [*(make(name, **QUICK, **orders) for name in MODEL_NAMES), NeuralForecaster(**QUICK), networks]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.DataWarning")  # their y is of another kind than X
 @pytest.mark.filterwarnings("ignore:.*demand must be 0 or more:tsforecast.errors.FitWarning")  # it may be below
 @parametrize_with_checks(every_forecaster())

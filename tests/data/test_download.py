@@ -171,6 +171,7 @@ def test_a_server_that_does_not_answer_is_an_error(site: Site, tmp_path: Path) -
         download.fetch(f"http://127.0.0.1:{closed.server_port}/file.bin", tmp_path / "file.bin")
 
 
+@pytest.mark.long
 def test_a_server_that_falls_silent_counts_as_a_cut_connection(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

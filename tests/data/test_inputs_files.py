@@ -315,6 +315,7 @@ WRITTEN: dict[str, tuple[str, tuple[str, ...], list[str]]] = {  # a file, option
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("how", WRITTEN)
 @pytest.mark.parametrize("name", ["data.csv", pytest.param("data.csv.gz", marks=pytest.mark.thorough)])

@@ -87,6 +87,7 @@ def test_names_of_series_that_share_stamps_are_found_in_any_order() -> None:
     assert Panel.of(shops("a", "b").assign(month="Jan 2024")[["day", "shop", "y"]]).ids.tolist() == ["a", "b"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("form", "named"),
     [

@@ -47,6 +47,7 @@ def test_other_parts_are_pickled_as_numbers(numbers: Mapped) -> None:
         assert not is_mapped(back)
 
 
+@pytest.mark.long
 def test_joblib_writes_a_reference_and_its_workers_read_it(numbers: Mapped, tmp_path: Path) -> None:
     joblib.dump({"rows": numbers}, tmp_path / "dumped")
     assert (tmp_path / "dumped").stat().st_size < 1_000

@@ -46,6 +46,7 @@ NUMBERS = st.floats(-1e12, 1e12, allow_nan=False, width=64)
 VALUES = arrays(np.float64, st.tuples(st.integers(2, 30), st.integers(1, 3)), elements=NUMBERS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("transform", "scaler", "per_series"),
     [

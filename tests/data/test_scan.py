@@ -126,6 +126,7 @@ def outcome(read: Any) -> Any:
         return error
 
 
+@pytest.mark.long
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -188,6 +189,7 @@ ODD: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ODD)
 def test_what_is_odd_is_read_or_refused_as_in_memory(kind: str, tmp_path: Path) -> None:
     change, options = ODD[kind]
@@ -371,6 +373,7 @@ def test_a_model_fits_and_predicts_files(tmp_path: Path) -> None:
     assert naive.fit(sorted(folder.iterdir())).predict().equals(naive.fit(frame).predict())
 
 
+@pytest.mark.long
 def test_processes_that_scan_at_once_lay_out_one_folder(tmp_path: Path) -> None:
     folder = write(shops(400), tmp_path / "sales", 2)
     code = (

@@ -30,6 +30,7 @@ def seasonal(period: int, steps: int, seed: int, noise: float = 0.5) -> Floats:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("period", "steps"), [(4, 200), (7, 150), (12, 144), (12, 600), (20, 300), (24, 1000), (48, 700), (96, 1500)]
 )

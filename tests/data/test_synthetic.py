@@ -39,6 +39,7 @@ def test_the_naive_forecast_is_the_best_one_of_a_random_walk() -> None:
     assert np.array_equal(NaiveForecaster(horizon=4).fit(walk.past).predict(), walk.best)
 
 
+@pytest.mark.long
 def test_a_naive_forecast_of_a_noisy_season_carries_the_noise_twice() -> None:
     draws = [noisy_season(36, horizon=3, season=12, seed=seed) for seed in range(200)]
     model = SeasonalNaiveForecaster(horizon=3, season_length=12)
@@ -46,6 +47,7 @@ def test_a_naive_forecast_of_a_noisy_season_carries_the_noise_twice() -> None:
     assert np.abs(found / (np.sqrt(2) * draws[0].error) - 1).max() < 0.25
 
 
+@pytest.mark.long
 def test_arima_comes_closer_to_the_best_forecast_of_an_autoregression_than_naive_ones() -> None:
     draws = [ar1(200, horizon=3, seed=seed) for seed in range(8)]
     distance = {

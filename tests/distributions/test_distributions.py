@@ -71,6 +71,7 @@ def test_levels_lie_between_0_and_1(quantiles: tuple[float]) -> None:
         asked_levels((), 80)
 
 
+@pytest.mark.long
 def test_intervals_from_residuals_hold_as_many_outcomes_as_asked() -> None:
     held = []
     for seed in range(60):

@@ -72,6 +72,7 @@ def test_likelihoods_are_those_of_scipy(family: Family) -> None:
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("family", [*SYMMETRIC, Quantiles([0.1, 0.3, 0.9]), *COUNTS], ids=lambda family: family.name)
 def test_gradients_are_those_of_differences(family: Family) -> None:
@@ -123,6 +124,7 @@ def test_scores_are_those_of_scoringrules() -> None:
     assert COUNTS[1].crps(binomial, y)[known] == pytest.approx(expected[known], rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
 def test_scores_quantiles_and_modes_of_counts_follow_from_their_probabilities(family: Family) -> None:
     parameters, y = counts(family, 60, largest=3)

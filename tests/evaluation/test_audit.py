@@ -320,6 +320,7 @@ def test_level_data_trains_nothing(monkeypatch: pytest.MonkeyPatch, forecaster: 
     assert report.findings["cutoff"].nunique() == 2
 
 
+@pytest.mark.long
 def test_a_model_that_reads_the_future_is_shown_and_not_ranked() -> None:
     board = leaderboard({"cheat": Oracle(), "anchor": AnchorForecaster()}, wave(90), horizon=3, origins=6, audit="fit")
     table = board.table.set_index("model")
@@ -342,6 +343,7 @@ def test_the_column_of_a_leaderboard_has_the_worst_outcome_of_all_seeds() -> Non
     assert results._audits(rows).to_dict() == {"a": "passed, 1 not proven (fit)", "b": "LEAK (fit)"}
 
 
+@pytest.mark.long
 def test_models_of_other_software_are_run_as_a_whole_and_the_cost_is_stated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -405,6 +407,7 @@ def test_a_network_without_a_seed_is_called_not_repeatable_and_no_leak() -> None
     assert "not repeatable, set random_state: compared with equal runs by a permutation test" in str(report)
 
 
+@pytest.mark.long
 def test_noise_is_no_leak_and_a_leak_larger_than_noise_is_found() -> None:
     random = np.random.default_rng(0)
     honest = [audit_procedure(lambda series: series[:10] + random.normal(), np.arange(20.0), 9) for _ in range(10)]
@@ -413,6 +416,7 @@ def test_noise_is_no_leak_and_a_leak_larger_than_noise_is_found() -> None:
     assert all("rows after the cutoff: other values" in leaks(report) for report in leaky)
 
 
+@pytest.mark.long
 def test_a_number_that_rarely_differs_is_no_leak() -> None:
     """As the bias of a head, whose gradient is the rounding of sums, beside weights that differ each time."""
     random = np.random.default_rng(0)
@@ -571,6 +575,7 @@ def test_networks_with_a_seed_are_repeatable_on_windows() -> None:
     assert not audit(small("gru").set_params(random_state=None), rows_of(), cutoffs=1).repeatable
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("model", "moved"),

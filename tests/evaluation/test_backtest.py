@@ -73,6 +73,7 @@ def test_a_sliding_cutoff_fits_on_and_sees_no_more_than_the_training_length(refi
     assert rows["forecast"].iloc[::2].tolist() == [10010.0, 10010.0]
 
 
+@pytest.mark.long
 def test_what_lies_before_a_sliding_past_moves_no_forecast_and_no_scale(forecaster: Forecaster) -> None:
     data = np.stack([wave(90, i) for i in range(4)], axis=1)
     data[70:, 1] = np.nan  # nothing is known any more: its last numbers lie before the past of the later cutoff

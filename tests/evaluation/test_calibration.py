@@ -143,6 +143,7 @@ def test_a_count_spreads_its_probability_between_its_ends() -> None:
     )
 
 
+@pytest.mark.long
 def test_results_have_a_sentence_for_each_model_in_the_order_of_the_table() -> None:
     errors = np.random.default_rng(1).normal(size=(30, STEPS))
     both = pd.concat([rows_of(errors, 0.3, "naive"), rows_of(errors, 1.0, "good")])

@@ -52,6 +52,7 @@ def rows(request: pytest.FixtureRequest) -> pd.DataFrame:
     return predictions(request.param)
 
 
+@pytest.mark.long
 def test_metrics_of_classes_are_those_of_scikit_learn(rows: pd.DataFrame) -> None:
     truth, predicted = rows["true"], rows["predicted"]
     for part in (rows, tallied(rows)):
@@ -152,6 +153,7 @@ def compared() -> ClassifierComparison:
     return compare_classifiers(models, recordings, labels, users)
 
 
+@pytest.mark.long
 def test_rows_of_a_comparison_hold_the_probability_of_every_class_and_survive_parquet(
     compared: ClassifierComparison, tmp_path: Path
 ) -> None:

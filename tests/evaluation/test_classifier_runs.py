@@ -151,6 +151,7 @@ def test_a_comparison_that_is_killed_loses_the_fit_it_was_at_and_no_other(tmp_pa
     assert printed == f"{2 * 48}\n"
 
 
+@pytest.mark.long
 def test_the_record_holds_data_folds_and_fits(found: ClassifierComparison) -> None:
     record = found.record
     assert record.data == "40 recordings of 5 users, 2 classes"

@@ -57,6 +57,7 @@ def outcomes(report: Any) -> dict[str, str]:
     return dict(zip(report.table["set"], report.table["outcome"], strict=True))
 
 
+@pytest.mark.long
 def test_a_model_that_stored_the_numbers_is_found_on_all_twins() -> None:
     report = check(memory(WALKS))
     assert report.suspected
@@ -68,6 +69,7 @@ def test_a_model_that_stored_the_numbers_is_found_on_all_twins() -> None:
     assert report.table["loss"].iloc[0] < 1e-9 < report.table["rivals"].iloc[0]
 
 
+@pytest.mark.long
 def test_a_model_that_stored_them_in_any_units_is_found_backwards_and_resampled() -> None:
     report = check(memory(WALKS, scaled=True))
     found = outcomes(report)
@@ -75,6 +77,7 @@ def test_a_model_that_stored_them_in_any_units_is_found_backwards_and_resampled(
     assert found["shifted"] == found["rescaled"] == "nothing shown"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "model", [ThetaForecaster(), NaiveForecaster(), MeanForecaster()], ids=lambda one: type(one).__name__
 )
@@ -86,6 +89,7 @@ def test_models_that_learn_here_are_not_suspected(model: Any) -> None:
     assert change[["shifted", "rescaled"]].to_numpy() == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.long
 def test_a_model_that_is_no_better_than_its_rivals_on_the_data_is_not_suspected() -> None:
     """It is far off on data that grow, and farther where they run backwards."""
     growth = 50 * np.exp(0.01 * np.arange(96) + 0.03 * np.random.default_rng(0).normal(size=(16, 96)))
@@ -94,6 +98,7 @@ def test_a_model_that_is_no_better_than_its_rivals_on_the_data_is_not_suspected(
     assert not report.suspected
 
 
+@pytest.mark.long
 def test_a_model_is_known_by_its_name_as_well() -> None:
     report = check("drift")
     assert report.model == "drift (checked)"  # beside a rival of this name
@@ -104,6 +109,7 @@ def test_a_model_is_known_by_its_name_as_well() -> None:
         check("all")
 
 
+@pytest.mark.long
 def test_every_report_has_its_limits() -> None:
     report = check(NaiveForecaster())
     assert "a model may be less good on it for other reasons" in str(report)
@@ -111,6 +117,7 @@ def test_every_report_has_its_limits() -> None:
     assert "| set " in str(report)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_report_and_another_seed_other_twins() -> None:
     one, two, other = (check(memory(WALKS), random_state=seed) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(one.table, two.table)
@@ -142,6 +149,7 @@ def until(release: str, values: np.ndarray) -> Any:
     return made
 
 
+@pytest.mark.long
 def test_losses_after_the_release_are_compared_with_those_before() -> None:
     report = check(until("2024-02-19", WALKS), dated(WALKS), horizon=1, origins=20)
     line = report.table.set_index("set").loc["after the release"]
@@ -152,6 +160,7 @@ def test_losses_after_the_release_are_compared_with_those_before() -> None:
     assert outcomes(honest)["after the release"] == "nothing shown"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("data", "release", "outcome"),
     [
@@ -169,6 +178,7 @@ def test_without_cutoffs_on_both_sides_nothing_is_said_of_the_release(data: Any,
     assert outcomes(report)["after the release"] == outcome
 
 
+@pytest.mark.long
 def test_a_twin_that_a_model_cannot_forecast_is_left_out_with_the_reason() -> None:
     def remembered(context: Any, horizon: int) -> Any:
         if np.asarray(context).max() > 100:
@@ -182,6 +192,7 @@ def test_a_twin_that_a_model_cannot_forecast_is_left_out_with_the_reason() -> No
         check(remembered, 10 * WALKS[..., None])
 
 
+@pytest.mark.long
 def test_few_series_and_cutoffs_show_nothing() -> None:
     report = check(memory(WALKS), WALKS[:7, :, None])
     assert not report.suspected
@@ -190,6 +201,7 @@ def test_few_series_and_cutoffs_show_nothing() -> None:
     )
 
 
+@pytest.mark.long
 def test_cutoffs_are_counted_where_they_are_more_than_series() -> None:
     report = check(memory(WALKS[:1]), WALKS[:1, :, None], origins=12, horizon=2)
     assert (report.cases, report.unit) == (12, "cutoffs")
@@ -205,6 +217,7 @@ def test_rivals_cannot_have_seen_the_data() -> None:
         check(memory(WALKS), rivals=[])  # without a season, seasonal naive is naive
 
 
+@pytest.mark.long
 def test_a_rival_that_fails_is_left_out_with_a_note() -> None:
     def failing(context: Any, horizon: int) -> Any:
         raise ValueError("no")
@@ -228,6 +241,7 @@ def test_mistakes_are_refused_before_anything_is_fitted(options: dict[str, Any],
         check(NaiveForecaster(), **options)
 
 
+@pytest.mark.long
 def test_constant_series_are_left_out_and_missing_numbers_stay() -> None:
     odd = WALKS.copy()
     odd[0] = 7.0

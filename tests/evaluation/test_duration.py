@@ -145,6 +145,7 @@ def test_what_is_no_time_is_refused_in_a_sentence(within: object) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("clock")
 def test_a_leaderboard_fits_a_time_and_notes_it() -> None:
     Clock.now = 0
@@ -159,6 +160,7 @@ def test_a_leaderboard_fits_a_time_and_notes_it() -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("clock")
 def test_a_plan_has_the_seconds_of_models() -> None:
     found = plan(wave(90), horizon=3, origins=5, models={"slow": SlowForecaster()}, refit=True, audit=None)

@@ -23,6 +23,7 @@ def model() -> Any:
     return quick(GRUClassifier, bidirectional=False).fit(*gestures(60, seed=1))
 
 
+@pytest.mark.long
 def test_rows_are_those_of_decisions_taken_one_by_one(model: Any) -> None:
     recordings, labels = gestures(24)
     curve = earliness_curve(model, recordings, labels, USERS, thresholds=[0.5, 0.7], patience=2, deadlines=[3, 10])

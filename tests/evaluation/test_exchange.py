@@ -131,6 +131,7 @@ def test_a_task_is_a_panel_and_the_settings_of_a_leaderboard(tmp_path: Path) -> 
     assert stated["eval_metric"].iloc[0] == "WAPE"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fields", "newest"),
     [
@@ -231,6 +232,7 @@ def test_a_metric_is_that_of_each_window_where_windows_have_different_numbers_of
     assert found["WAPE"] == pytest.approx(np.mean(wape))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("align", "windows", "start"), [("end", 2, "-6"), ("time", 2, "2024-02-23T00:00:00")])
 def test_windows_of_series_with_ends_of_their_own_count_from_each_end(align: Any, windows: int, start: str) -> None:
     lengths = {"a": 60, "b": 60, "c": 50, "d": 30}

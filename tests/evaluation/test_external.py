@@ -85,6 +85,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_given_forecasts_have_the_errors_verdicts_and_reference_of_those_that_were_made_here(
     layout: str, own: Leaderboard, wide: pd.DataFrame
@@ -229,6 +230,7 @@ def theirs(wide: pd.DataFrame) -> pd.DataFrame:
                                 if name.startswith(model)})  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("refit", [False, True])
 def test_given_forecasts_stand_on_one_board_with_models_that_are_fitted(
     own: Leaderboard, wide: pd.DataFrame, refit: bool

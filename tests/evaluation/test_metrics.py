@@ -106,6 +106,7 @@ def test_related_metrics_are_those_of_their_definitions_and_series_count_by_thei
     assert found["owa"] == pytest.approx(metrics.owa(*parts.loc["mine"], *parts.loc["seasonal-naive"]))
 
 
+@pytest.mark.long
 def test_metrics_are_chosen_by_name_and_own_ones_have_a_direction_and_a_mean() -> None:
     def squares(y: np.ndarray, forecast: np.ndarray) -> np.ndarray:
         return (y - forecast) ** 2

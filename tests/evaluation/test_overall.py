@@ -60,6 +60,7 @@ def test_intervals_are_quantiles_over_draws_of_tasks() -> None:
     assert [gru["rank_low"], gru["rank_high"]] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist())
 
 
+@pytest.mark.long
 def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
     rng, held, runs = np.random.default_rng(0), 0, 50
     for _ in range(runs):
@@ -225,6 +226,7 @@ def test_a_field_is_the_same_from_any_file(tmp_path: Path) -> None:
     assert [each["task"].nunique() for each in read] == [1, 1, 1]
 
 
+@pytest.mark.long
 def test_the_page_has_every_model_task_and_note_and_escapes_them(tmp_path: Path) -> None:
     rows = [row | {"leak_audit": "passed"} for row in rows_of()]
     rows[1] |= {"leak_audit": "LEAK"}

@@ -44,6 +44,7 @@ def board_of(model: Any, data: Any = SALES, **options: Any) -> Leaderboard:
     return leaderboard({"mine": model}, data, horizon=5, origins=5, audit=None, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("release", "outcome"),
     [
@@ -79,6 +80,7 @@ def test_a_board_without_such_models_has_no_such_columns() -> None:
     assert not {"release", "trained_on", "exposure"} & set(board_of(level).table)
 
 
+@pytest.mark.long
 def test_table_report_and_stored_rows_have_it(tmp_path: Path) -> None:
     board = board_of(trained("2024-02-15", *"abcd"))
     again = Leaderboard.from_parquet(_written(board, tmp_path / "rows.parquet"))
@@ -173,6 +175,7 @@ class PretrainedRidge(Ridge):
     pretraining = Pretraining("2024-11-27", ("m4",))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "model",
     [

@@ -144,6 +144,7 @@ def test_seeds_reach_what_an_ensemble_is_made_of_and_leave_states_alone_that_are
     assert seeded_clones(GRUForecaster(), 1)[0].random_state is None
 
 
+@pytest.mark.long
 def test_a_comparison_goes_on_from_what_it_kept(tmp_path: Path) -> None:
     lines = tmp_path / "fits"
     models = {"counted": Counted(str(lines)), "bad": Failing(52), "gru": small("gru")}
@@ -174,6 +175,7 @@ def test_what_was_kept_of_other_data_or_another_test_is_not_used(tmp_path: Path,
     assert len(lines.read_text().splitlines()) == before + (changed["origins"] if changed["refit"] else 1)
 
 
+@pytest.mark.long
 def test_other_settings_or_seeds_are_fitted_anew(tmp_path: Path) -> None:
     for model in (small("gru"), small("gru").set_params(units=5), small("gru").set_params(random_state=3)):
         leaderboard({"gru": model}, wave(60), 3, checkpoint=tmp_path)

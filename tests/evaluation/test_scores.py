@@ -147,6 +147,7 @@ def test_scores_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch)
     pd.testing.assert_frame_equal(whole[[*SCORES]], parts[[*SCORES]])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", ["crps", "wql", "msis"])
 def test_the_right_spread_ranks_before_too_narrow_and_too_wide(metric: str) -> None:
     models = {"narrow": Spread(0.2), "right": Spread(2.2), "wide": Spread(20.0)}
@@ -164,6 +165,7 @@ def test_the_right_spread_ranks_before_too_narrow_and_too_wide(metric: str) -> N
     assert table["coverage80"]["narrow"] < 0.3 < 0.7 < table["coverage80"]["right"] < table["coverage80"]["wide"]
 
 
+@pytest.mark.long
 def test_distributions_are_scored_where_they_are_asked_for_or_a_model_has_its_own() -> None:
     def scored(**options: object) -> bool:
         return "crps" in leaderboard(horizon=1, origins=5, data=NOISE, **options).rows

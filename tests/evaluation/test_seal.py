@@ -41,6 +41,7 @@ def note_of(data: Any, ledger: Path, horizon: int = 6, **options: Any) -> str:
     return next(note for note in board.notes if ledger.name in note)
 
 
+@pytest.mark.long
 def test_a_board_on_opened_rows_has_how_often_and_by_which_models(ledger: Path) -> None:
     assert note_of(FRAME, ledger).startswith(
         "18 of 18 sealed rows are in the test part (sales.seal), and this board counts as opening 1; the last 6 steps "
@@ -88,6 +89,7 @@ FORMS: dict[str, tuple[Callable[[pd.DataFrame], Any], int]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", FORMS)
 def test_sealed_rows_are_recognised_in_any_form(form: str, ledger: Path) -> None:
     change, rows = FORMS[form]
@@ -204,6 +206,7 @@ DAMAGES: dict[str, tuple[Callable[[str], str], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_ledger_is_refused_with_the_place(damage: str, ledger: Path) -> None:
     for _ in range(2):
@@ -326,6 +329,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_ledger(ledger: 
     assert read_ledger(ledger).openings[-1].by == ("next",)
 
 
+@pytest.mark.long
 def test_the_command_line_seals_a_file_and_finds_its_ledger(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "shops.csv", index=False)
     made = run("seal", str(tmp_path / "shops.csv"), "--test", "6")

@@ -261,6 +261,7 @@ def test_predictions_of_another_shape_are_a_failure_of_the_model() -> None:
     assert "predict must return a (T,) array for each recording: got shapes" in found.failures["short"]
 
 
+@pytest.mark.long
 def test_the_page_shows_truth_and_prediction_along_the_time_of_the_median_recording(compared: StepComparison) -> None:
     page = compared.to_html()
     assert page is not None

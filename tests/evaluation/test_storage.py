@@ -28,6 +28,7 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_board_is_the_same_after_a_way_through_parquet(kind: str, tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def test_a_model_must_be_below_every_naive_forecast_to_be_better() -> None:
     assert found.sentence.endswith(", but drift has a lower one on these cutoffs")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("series", "cutoffs", "overlap"), [(1, 6, 1), (1, 24, 6), (20, 1, 1), (3, 12, 2)])
 def test_an_oracle_is_always_better(series: int, cutoffs: int, overlap: int) -> None:
     data = [wave(200 - seed, seed) for seed in range(series)]  # recordings with clocks of their own

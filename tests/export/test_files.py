@@ -72,6 +72,7 @@ def require_repeats(model: Any, file: Path, levels: tuple[float, ...], **form: A
         np.testing.assert_allclose(found[there], truth[there], atol=1e-5 * span, rtol=0)
 
 
+@pytest.mark.long
 def test_a_file_of_a_network_repeats_it_and_says_what_it_is(tmp_path: Path) -> None:
     form: dict[str, Any] = {"columns": ALL, "lengths": RAGGED}
     model = with_large_corrections(GRUForecaster(**SMALL).fit(panel(**form)))
@@ -181,6 +182,7 @@ def test_the_program_writes_the_times_that_follow(frequency: str, begin: str, tm
     assert said.iloc[:, -1].tolist() == [29.0] * 4 + [841.0] * 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "model", [SeasonalNaiveForecaster(horizon=5), pytest.param(GRUForecaster(**SMALL), marks=pytest.mark.slow)]
 )
@@ -205,6 +207,7 @@ class Absolute(Loss):
         return (outputs[..., 0] - truth).abs()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [

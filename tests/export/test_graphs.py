@@ -99,6 +99,7 @@ def require_same(model: Any, fitted: Panel, levels: tuple[float, ...], **form: A
         np.testing.assert_allclose(found[there], truth[there], atol=1e-6 * span, rtol=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_graph_repeats_its_forecaster(case: str) -> None:
     model, form = CASES[case]

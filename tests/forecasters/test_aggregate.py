@@ -47,6 +47,7 @@ def streams(steps: int, horizon: int, members: int) -> list[Floats]:
     return [uniform, good, turns, late, blocks, heavy, 1e6 * uniform, 1e-9 * late]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("members", [2, 5])
 @pytest.mark.parametrize("horizon", [1, 6])
 def test_the_regret_is_within_its_bound_whatever_the_losses(members: int, horizon: int) -> None:

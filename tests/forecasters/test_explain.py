@@ -55,6 +55,7 @@ def sums(found: Explanation) -> None:
     assert np.abs(rows["anchor"] + rows["correction"] - rows["forecast"]).max() <= 1e-9 * rows["forecast"].abs().max()
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("series", [1, 3])
 def test_what_matters_is_found_and_the_rest_is_silent(series: int) -> None:

@@ -140,6 +140,7 @@ def test_a_series_without_demand_is_forecast_as_zero() -> None:
     assert (ends[1][:, 0] > 0).all()
 
 
+@pytest.mark.long
 def test_methods_for_intermittent_demand_beat_the_naive_family_where_most_steps_are_zero() -> None:
     panel = Panel.from_array([intermittent(90, share=0.15 + 0.02 * i, seed=i).past for i in range(12)], season_length=7)
     board = leaderboard(["croston", "sba", "tsb"], panel, horizon=7, origins=4, metric="crps")
@@ -152,6 +153,7 @@ def test_methods_for_intermittent_demand_beat_the_naive_family_where_most_steps_
     assert board.notes[0] == "75% of the numbers are 0, so that mean and window-average are naive rivals as well"
 
 
+@pytest.mark.long
 def test_naive_levels_are_rivals_where_most_steps_are_zero_alone() -> None:
     sparse, dense = (intermittent(90, share=share, seed=0).past for share in (0.2, 0.8))
     board = leaderboard(["mean", "theta"], sparse, horizon=3, origins=3, metric="rmse")

@@ -31,6 +31,7 @@ def fitted() -> Forecaster:
     return model.fit(many(30))
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_series(fitted: Forecaster) -> None:
     assert windowed.NUMBERS < 10_000 * WINDOW  # both have several parts
     peaks = []
@@ -45,6 +46,7 @@ def test_memory_does_not_grow_with_the_number_of_series(fitted: Forecaster) -> N
     assert peaks[1] - peaks[0] < 4e6  # what each series has of its own: scales, ids, offsets
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["mae", "normal"])
 def test_forecasts_in_parts_are_those_of_each_part_to_the_bit(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = many(150)

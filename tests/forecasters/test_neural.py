@@ -227,6 +227,7 @@ EVERY_CELL = [
 RECURRENT = [("residual", True), ("bidirectional", True)]
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("cell", "name", "value"),

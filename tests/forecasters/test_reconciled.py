@@ -57,6 +57,7 @@ def gap(answer: pd.DataFrame, column: str = "sold", keys: Any = "month") -> floa
     return float(np.abs(wide.T - TREE.summing @ wide[:, -6:].T).max() / np.abs(wide).max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_forecasts_and_paths_add_up_whatever_the_method(method: Any) -> None:
     model = ReconciledForecaster(DriftForecaster(), hierarchy=TREE, horizon=4, method=method).fit(FULL)
@@ -70,6 +71,7 @@ def test_forecasts_and_paths_add_up_whatever_the_method(method: Any) -> None:
     assert quantiles.set_index(["shop", "month"])["sold_q0.9"].sub(few).abs().mean() < 1.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["theta", "reduction", "gru"])
 def test_any_forecaster_is_reconciled_and_saved(name: str, tmp_path: Path) -> None:
     model = ReconciledForecaster(small(name), hierarchy=TREE, horizon=3).fit(FULL)
@@ -134,6 +136,7 @@ def test_errors_are_those_of_rows_that_were_not_learned_from() -> None:
     assert Recorder.calls == [("fit", 84)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "method"), [("drift", "top-down"), ("reduction", "mint"), ("gru", "mint")])
 def test_no_row_after_a_cutoff_moves_a_forecast(name: str, method: Any) -> None:
     report = audit(ReconciledForecaster(small(name), hierarchy=TREE, horizon=3, method=method), FULL)
@@ -197,6 +200,7 @@ def test_forecasts_of_all_series_are_written_to_one_file(tmp_path: Path, monkeyp
     assert not DriftForecaster().joint
 
 
+@pytest.mark.long
 def test_intervals_of_coherent_paths_hold_their_share() -> None:
     held = []
     for seed in range(6):
@@ -274,6 +278,7 @@ def test_known_covariates_of_sums_are_given_for_the_steps_ahead() -> None:
     assert answer["both"].tolist() == pytest.approx((answer["a"] + answer["b"]).tolist(), rel=1e-12)
 
 
+@pytest.mark.long
 def test_mint_errs_less_than_base_forecasts_where_series_are_noisy() -> None:
     gains = []
     for seed in range(8):

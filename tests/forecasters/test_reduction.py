@@ -98,6 +98,7 @@ def gaps(count: int = 300) -> np.ndarray:
     return 10 + steps % 6 + np.where(steps % 6 < 3, 2.0, 0.1) * np.random.default_rng(0).normal(size=count)
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("strategy", ["multioutput", "direct"])
 @pytest.mark.parametrize(("regressor", "name"), [(QuantileRegressor(alpha=0), "quantile"), (TREES, "alpha")], ids=str)
@@ -123,6 +124,7 @@ def test_regressors_of_quantiles_say_what_clones_of_each_level_say(strategy: str
     assert np.allclose(np.diff(all_levels[:3]), np.diff(all_levels[3:6]))  # beyond the horizon: its steps again
 
 
+@pytest.mark.long
 def test_the_width_of_quantiles_follows_the_window_as_that_of_errors_does_not() -> None:
     series = gaps()
     quantiles, errors = QuantileRegressor(alpha=0.001), Ridge()
@@ -158,6 +160,7 @@ def test_regressors_of_one_number_and_recursion_have_the_distribution_of_their_e
         assert (np.diff(model.predict(interval=0.8)[:, 1:]) > 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_is_known_ahead_of_each_step_and_of_each_series_counts(strategy: str) -> None:

@@ -60,6 +60,7 @@ def test_a_backtest_hands_out_what_was_known_ahead_at_each_cutoff() -> None:
     assert np.abs(blind["y"] - blind["forecast"]).mean() > 1.5
 
 
+@pytest.mark.long
 def test_calendar_features_let_a_network_know_the_weekday() -> None:
     rng = np.random.default_rng(0)
     week = rng.permutation(np.arange(7.0))

@@ -41,6 +41,7 @@ def tiny(kind: str, **settings: Any) -> Any:
     return ReductionForecaster(window=14, horizon=3, **settings)
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", ["network", "reduction"])
 def test_a_series_shorter_than_the_window_is_forecast_and_one_of_a_step_is_by_the_naive(
@@ -104,6 +105,7 @@ def test_the_window_follows_the_median_series_and_validation_the_length_of_each(
     assert counted.learned_rows().tolist() == [5, 10, 70, 270, 270]
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "settings",

@@ -315,6 +315,7 @@ def simulated(kind: str, seed: int, steps: int = 144) -> np.ndarray:
     return np.array(y)
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", ["NN", "AN", "AA", "AM"])
 def test_aicc_finds_the_components_that_made_the_numbers(kind: str) -> None:

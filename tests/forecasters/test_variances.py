@@ -125,6 +125,7 @@ def test_additive_smoothing_has_the_variances_of_the_closed_form(
     assert found == pytest.approx(factor * np.sqrt(variances), rel=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @each_series
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def test_top_down_divides_the_total_by_the_history_or_by_forecasts() -> None:
     assert found.tolist() == pytest.approx([100, 75, 25, 18.75, 18.75, 37.5, 12.5, 12.5])  # zeros share equally
 
 
+@pytest.mark.long
 def test_mint_beats_other_methods_where_errors_have_the_covariance_that_it_takes() -> None:
     random = np.random.default_rng(3)
     mixing = random.normal(size=(len(TREE.names),) * 2)

@@ -16,6 +16,7 @@ ROWS = Path(__file__).parents[2] / "benchmarks/results/clean.jsonl"
 EVERY = [*CUSTOMS, *CLEAN]
 
 
+@pytest.mark.long
 @pytest.mark.sample(12)
 @pytest.mark.parametrize("entry", EVERY, ids=lambda entry: entry.name)
 def test_no_clean_procedure_is_accused(entry: Clean) -> None:

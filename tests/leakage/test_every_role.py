@@ -81,6 +81,7 @@ def test_no_forecast_depends_on_rows_after_the_cutoff(name: str, change: str) ->
     assert np.array_equal(first, second)
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("change", list(FUTURES))
 @pytest.mark.parametrize("settings", SCALING)

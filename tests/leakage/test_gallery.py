@@ -29,6 +29,7 @@ def entry(request: pytest.FixtureRequest) -> Entry:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.sample(7)
 def test_a_leak_is_found_at_each_cutoff_and_its_honest_twin_passes(entry: Entry) -> None:
     found, honest = entry.reports(entry.leaky), entry.reports(entry.honest)
@@ -52,6 +53,7 @@ def test_the_gallery_has_as_many_leaks_as_it_claims() -> None:
     assert len({entry.name for entry in notebooks.ENTRIES}) == 15
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "cutoff", "perturbation"),
     [
@@ -106,6 +108,7 @@ def test_the_leak_buys_what_the_committed_row_has(entry: Entry) -> None:
     assert entry.rmse(entry.honest) == pytest.approx(row["honest"], rel=0.02)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_none_of_our_forecasters_is_flagged(name: str) -> None:
     panel = Panel.from_array([wave(60, 0), 5 + wave(60, 1)], season_length=6)

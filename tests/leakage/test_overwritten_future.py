@@ -84,6 +84,7 @@ def test_when_the_future_is_overwritten_every_training_window_is_unchanged(
         assert torch.equal(first, second)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::tsforecast.errors.FitWarning")  # the later pasts are made of nonsense
 @pytest.mark.parametrize(("refit", "gap"), [(False, 0), (True, 2), *OTHERS])
 def test_forecasts_of_a_backtest_do_not_depend_on_later_rows(forecaster: Forecaster, refit: bool, gap: int) -> None:

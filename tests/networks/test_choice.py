@@ -80,6 +80,7 @@ def _with_cache(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Path]
         one.cache_clear()
 
 
+@pytest.mark.long
 def test_times_are_measured_once_and_read_from_then_on(machine: Path) -> None:
     first = choice.times_of("RNN_TANH")
     assert first is not None
@@ -103,6 +104,7 @@ def test_a_broken_file_of_times_is_no_file(machine: Path, text: str) -> None:
     assert choice._read(machine) == {}
 
 
+@pytest.mark.long
 def test_a_broken_file_of_times_is_written_anew_and_others_in_it_stay(machine: Path) -> None:
     machine.parent.mkdir(parents=True)
     machine.write_text(json.dumps({"RNN_TANH": [1.0], "GRU": a_table(1e-6, 2e-6).tolist()}))
@@ -111,6 +113,7 @@ def test_a_broken_file_of_times_is_written_anew_and_others_in_it_stay(machine: P
     assert np.array_equal(json.loads(machine.read_text())["GRU"], a_table(1e-6, 2e-6))
 
 
+@pytest.mark.long
 def test_a_cache_that_cannot_be_written_to_is_done_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in _with_cache(monkeypatch, tmp_path / "file" / "cache"):
@@ -170,6 +173,7 @@ def test_compiling_is_no_part_of_the_first_fit(tmp_path: Path) -> None:
     assert first[3] < whole / 2
 
 
+@pytest.mark.long
 def test_the_clock_stands_still_for_what_is_done_once(caplog: pytest.LogCaptureFixture) -> None:
     began, start = clock(), time.perf_counter()
     with caplog.at_level("INFO", "tsforecast"), uncounted("made kernels", "making kernels"):
@@ -255,6 +259,7 @@ def test_kernels_need_numba(monkeypatch: pytest.MonkeyPatch) -> None:
         fitted(kernels="fast")
 
 
+@pytest.mark.long
 def test_the_command_compiles_all_kernels_and_notes_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def outputs(encoder: ConvEncoder, fused: bool, x: Tensor, lengths: Tensor | None
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 30), st.integers(1, 70))
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(
     size=sizes, width=st.integers(1, 4), layers=st.integers(1, 2), inputs=st.integers(0, 5), last=st.booleans(),

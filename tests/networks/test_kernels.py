@@ -284,6 +284,7 @@ def squashed(values: Any, others: Any, tanhs: Any, sigmoids: Any) -> None:
             vectors.store(sigmoids[place], row, found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "error"), [(np.float32, 4e-7), (np.float64, 1e-15)])
 def test_tanh_and_logistic_are_exact_to_the_last_digits(kind: Any, error: float) -> None:
     x = np.concatenate([np.linspace(-20, 20, 16_000), [0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 80, -80] * 2])

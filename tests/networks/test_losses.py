@@ -131,6 +131,7 @@ def test_mase_in_training_is_scaled_by_each_series_on_its_own_training_part() ->
     assert naive_loss == pytest.approx(np.mean(errors), rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("name", [*likelihoods.FAMILIES, "quantile"])
 @pytest.mark.parametrize("power", [None, 0.0, 0.4])

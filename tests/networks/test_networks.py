@@ -108,6 +108,7 @@ def test_channels_have_an_embedding_of_their_own() -> None:
     assert torch.allclose(outputs[:, :, 0], outputs[:, :, 1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("ahead", [0, 2])
 def test_gradients_agree_with_finite_differences(cell: str, ahead: int) -> None:

@@ -118,6 +118,7 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).norm() / other.norm().clamp(min=1e-30))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(f"{k}={v}" for k, v in case.items()) or "gru")
 def test_losses_gradients_and_weights_are_those_of_torch(case: dict[str, Any]) -> None:
     # Kernels that read one layer draw dropout in the same order; torch's own modules in that of their memory.

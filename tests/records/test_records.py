@@ -214,6 +214,7 @@ UNSIGNED: dict[str, tuple[Callable[[Lines], Lines], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", UNSIGNED)
 def test_tampering_is_found_without_a_key(kind: str, book: Book) -> None:
     assert book.problems() == []
@@ -223,6 +224,7 @@ def test_tampering_is_found_without_a_key(kind: str, book: Book) -> None:
     assert said in first, first
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signed", [False, True])
 def test_no_byte_can_be_changed_added_or_removed(signed: bool, tmp_path: Path) -> None:
     book, copy = Book(tmp_path, signed), tmp_path / "copy.jsonl"
@@ -420,6 +422,7 @@ def test_forecasts_of_many_forms_are_read_back(tmp_path: Path) -> None:
             assert found.rows["forecast"].tolist() == returned["y"].tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*MODEL_NAMES, "ensemble"])
 def test_a_saved_model_is_the_one_that_was_recorded_and_repeats_its_forecasts(name: str, tmp_path: Path) -> None:
     data, path = sales().assign(y=sales()["y"].abs()), tmp_path / "f.jsonl"  # demand is never negative

@@ -144,6 +144,7 @@ def test_models_with_a_mark_are_the_best_first_and_the_majority_where_it_is_as_g
     assert drawn_models(ClassificationResults(weak)) == ["majority", "weak"]  # which is right in half of the cases
 
 
+@pytest.mark.long
 def test_what_is_not_known_is_left_out() -> None:
     classes = ["a", "b", "c"]
     given = ClassificationResults(answers(["-"], classes, {"gru": 0.9, "majority": 0.1}, "given", group=None))

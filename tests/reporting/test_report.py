@@ -50,6 +50,7 @@ def titles(page: str) -> list[str]:
     return re.findall(r"<h2>(.*?)</h2>", page)
 
 
+@pytest.mark.long
 def test_sections_stand_in_the_order_of_what_matters(evil: Leaderboard) -> None:
     page = html_report(evil)
     assert titles(page) == [
@@ -149,6 +150,7 @@ def test_ids_of_a_page_are_unique_and_all_references_are_met(page: str) -> None:
     assert referred <= set(counts)
 
 
+@pytest.mark.long
 def test_nothing_on_the_page_lies_elsewhere(page: str) -> None:
     assert re.findall(r"https?:|//[a-z]|@import|<link|<img|src=", page) == []
 

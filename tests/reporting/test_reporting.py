@@ -79,6 +79,7 @@ def test_a_figure_is_written_whole(board: Leaderboard, panel: Panel, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["[bold]wide[/bold]", "[/red]", "<script>"])
 def test_names_are_shown_as_they_are_whatever_they_mean_to_a_terminal(name: str, panel: Panel) -> None:
     text = io.StringIO()

@@ -55,6 +55,7 @@ def changed(folder: Path, old: str, new: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

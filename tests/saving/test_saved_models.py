@@ -52,6 +52,7 @@ def test_every_model_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
         assert again.predict(RECORDINGS).tolist() == model.predict(RECORDINGS).tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "labels", [LABELS, LABELS.astype(object), np.arange(12) % 2, np.arange(12) % 2 == 1, np.arange(12) % 3 + 0.0]
 )

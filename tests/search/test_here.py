@@ -50,6 +50,7 @@ def test_ray_goes_on_with_what_takes_long_and_all_trials_have_the_same_numbers(
     assert np.array_equal(both.predict(), here.predict())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheduler", ["asha", "median"])
 def test_what_a_search_stops_here_depends_on_nothing_but_its_seed(scheduler: str, tmp_path: Path) -> None:
     rules: dict[str, Any] = {"searcher": "tpe", "scheduler": scheduler, "trials": 10, "max_epochs": 8}
@@ -121,6 +122,7 @@ class Counting:
     def on_end(self, activity: Any, error: BaseException | None) -> None: ...
 
 
+@pytest.mark.long
 def test_trials_here_are_no_fits_of_their_own_and_leave_no_trace(tmp_path: Path) -> None:
     counting, threads, state = Counting(), torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(3)

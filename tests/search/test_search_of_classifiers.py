@@ -76,6 +76,7 @@ def test_without_groups_a_share_of_each_class_judges() -> None:
     assert first.held_out.ids.tolist() != second.held_out.ids.tolist()
 
 
+@pytest.mark.long
 def test_skill_is_the_share_of_wrong_labels_of_the_majority_that_are_right() -> None:
     fold = folds()[0]
     model = clone(SMALL).set_params(max_epochs=40).fit(fold.part, fold.labels)
@@ -107,6 +108,7 @@ def test_folds_that_cannot_be_are_refused(asked: dict[str, Any], words: str) -> 
         folds(**asked)
 
 
+@pytest.mark.long
 def test_a_trial_scores_each_epoch_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     class Stopped(Exception):
         """As if killed."""
@@ -144,6 +146,7 @@ def test_a_search_is_refused_what_belongs_to_forecasts() -> None:
         search.predict(GESTURES)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_over_classifiers_finds_fits_and_reports(tmp_path: Path) -> None:
     model = clone(SMALL).set_params(max_epochs=30)

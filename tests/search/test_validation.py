@@ -130,6 +130,7 @@ def luck(
     return float(best.mean()), left
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("steps", "horizon", "trials", "best"),
     [

@@ -49,6 +49,7 @@ def test_a_list_a_panel_and_an_array_are_answered_alike(classifier: Classifier) 
     assert np.array_equal(clone(classifier).fit(equal[..., :1], labels).predict_proba(equal[..., :1]), one_channel)
 
 
+@pytest.mark.long
 def test_probabilities_sum_to_one_and_the_largest_is_said(classifier: Classifier) -> None:
     for classes in (2, 3):
         recordings, labels = gestures(30, classes)
@@ -60,6 +61,7 @@ def test_probabilities_sum_to_one_and_the_largest_is_said(classifier: Classifier
         assert fitted.predict(recordings).tolist() == fitted.classes_[probabilities.argmax(axis=1)].tolist()
 
 
+@pytest.mark.long
 def test_movements_are_recognised_better_than_by_the_majority(classifier: Classifier) -> None:
     (recordings, labels), (others, truth) = gestures(60), gestures(30, seed=1)
     fitted = classifier.fit(recordings, labels)
@@ -69,6 +71,7 @@ def test_movements_are_recognised_better_than_by_the_majority(classifier: Classi
         assert fitted.score(others, truth) >= 0.9
 
 
+@pytest.mark.long
 def test_a_classifier_can_be_cloned_copied_and_pickled(classifier: Classifier) -> None:
     recordings, labels = gestures(12)
     fitted = classifier.fit(recordings, labels)
@@ -152,6 +155,7 @@ def test_labels_must_be_there_and_of_two_classes(classifier: Classifier) -> None
     )
 
 
+@pytest.mark.long
 def test_a_label_that_was_not_fitted_counts_as_wrong_with_a_warning(classifier: Classifier) -> None:
     recordings, labels = gestures(12)
     fitted = classifier.fit(recordings, labels)
@@ -177,6 +181,7 @@ def test_a_class_of_one_fold_alone_leaves_a_cross_validation_its_numbers() -> No
     assert scores[2] == 0
 
 
+@pytest.mark.long
 def test_recordings_unlike_those_that_were_fitted_are_refused(classifier: Classifier) -> None:
     recordings, labels = gestures(12)
     fitted = classifier.fit(recordings, labels)
@@ -190,6 +195,7 @@ def test_recordings_unlike_those_that_were_fitted_are_refused(classifier: Classi
     assert len(fitted.predict(recordings)) == 12  # without names nothing can be compared
 
 
+@pytest.mark.long
 def test_recordings_of_a_step_or_two_are_fitted_and_classified(classifier: Classifier) -> None:
     recordings, labels = gestures(12)
     fitted = classifier.fit([*recordings[:-2], np.zeros((2, 2)), np.zeros((1, 2))], labels)
@@ -199,6 +205,7 @@ def test_recordings_of_a_step_or_two_are_fitted_and_classified(classifier: Class
     assert np.array_equal(found[2:], fitted.predict_proba(recordings))
 
 
+@pytest.mark.long
 def test_columns_of_frames_are_matched_by_name() -> None:
     recordings, labels = gestures(12)
     frames = [pd.DataFrame(one, columns=["x", "y"]) for one in recordings]

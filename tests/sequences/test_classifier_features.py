@@ -29,6 +29,7 @@ def fitted() -> GRUClassifier:
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("count", "settings", "features"),
     [

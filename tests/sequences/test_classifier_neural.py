@@ -261,6 +261,7 @@ def test_long_recordings_are_read_in_forty_segments_and_short_ones_step_by_step(
     assert each.resolved_["segment"] == 1
 
 
+@pytest.mark.long
 def test_the_cell_is_chosen_by_the_loss_on_validation_and_kept(tmp_path: Path) -> None:
     recordings, labels = gestures(48)
     settings = QUICK | {"cell": "auto", "validation": 0.25, "max_epochs": 12}

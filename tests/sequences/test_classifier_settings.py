@@ -34,6 +34,7 @@ def noisy(count: int = 120, seed: int = 0, share: float = 0.3) -> tuple[list[np.
     return recordings, labels, np.repeat([f"u{i}" for i in range(8)], -(-count // 8))[:count]
 
 
+@pytest.mark.long
 def test_predictions_do_not_depend_on_batch_mates_whatever_the_settings(network: type[Classifier]) -> None:
     recordings, labels = gestures(14)
     names = (None, "layer", "batch"), options(NeuralClassifier, "pooling"), (False, True), (False, True), (1, 2)
@@ -56,6 +57,7 @@ def test_predictions_do_not_depend_on_batch_mates_whatever_the_settings(network:
             assert torch.allclose(net(padded, lengths), alone, atol=1e-4), settings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{"norm": "layer"}, {"norm": "batch"}, {"residual": True}, {"head_layers": 2}])
 def test_layers_that_are_set_are_trained(network: type[Classifier], settings: dict[str, object]) -> None:
     recordings, labels = gestures(40)
@@ -67,6 +69,7 @@ def test_layers_that_are_set_are_trained(network: type[Classifier], settings: di
     assert alike == (network.__name__ == "Conv1DClassifier" and "residual" in settings)  # which always has it
 
 
+@pytest.mark.long
 def test_a_head_of_two_layers_has_dropout_between_and_is_saved(tmp_path: Path) -> None:
     recordings, labels = gestures(40)
     model = quick(GRUClassifier, head_layers=2, dropout=0.3).fit(recordings, labels)
@@ -107,6 +110,7 @@ def test_a_focal_loss_of_certain_logits_has_a_gradient_that_is_a_number() -> Non
     assert torch.isfinite(outputs.grad).all()
 
 
+@pytest.mark.long
 def test_a_classifier_trained_with_focus_is_less_certain() -> None:
     recordings, labels, _ = noisy()
     certain = [
@@ -120,6 +124,7 @@ def test_a_classifier_trained_with_focus_is_less_certain() -> None:
     assert certain[1] < certain[0] - 0.03
 
 
+@pytest.mark.long
 def test_weights_of_a_class_move_predictions_to_it() -> None:
     recordings, labels, _ = noisy()
     chosen = [
@@ -129,6 +134,7 @@ def test_weights_of_a_class_move_predictions_to_it() -> None:
     assert chosen[1] > chosen[0] + 0.1
 
 
+@pytest.mark.long
 def test_smoothed_labels_keep_probabilities_off_one() -> None:
     recordings, labels = gestures(60)
     highest = [
@@ -167,6 +173,7 @@ def test_shares_are_drawn_from_the_beta_distribution_and_only_in_training() -> N
     assert SequenceDataset(values, offsets, np.zeros(4000, np.int64)).batch(torch.arange(4)).mix is None
 
 
+@pytest.mark.long
 def test_mixing_makes_a_classifier_less_certain_and_it_learns_all_the_same() -> None:
     recordings, labels = gestures(60)
     plain, mixed = (
@@ -177,6 +184,7 @@ def test_mixing_makes_a_classifier_less_certain_and_it_learns_all_the_same() -> 
     assert plain.predict_proba(recordings).max(axis=1).mean() > mixed.predict_proba(recordings).max(axis=1).mean()
 
 
+@pytest.mark.long
 def test_the_temperature_is_learned_on_users_that_validate_and_improves_the_probabilities_of_others(
     tmp_path: Path,
 ) -> None:
@@ -221,6 +229,7 @@ def test_the_temperature_has_the_lowest_cross_entropy_and_few_right_answers_are_
         assert target.best_temperature(few, np.full(6, -1), truth) == 1.0  # steps without labels
 
 
+@pytest.mark.long
 def test_a_temperature_is_kept_when_nothing_of_the_same_classes_validates_and_else_learned_anew() -> None:
     recordings, labels, users = noisy(160)
     model = quick(GRUClassifier, label_smoothing=0.0, calibrate=True).fit(recordings, labels, users)
@@ -248,6 +257,7 @@ def test_calibration_without_recordings_that_validate_is_refused() -> None:
         quick(GRUClassifier, calibrate="temperature").fit(recordings, labels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 def test_scikit_learn_calibrates_a_network(method: str) -> None:
     recordings, labels, _ = noisy(90)

@@ -43,6 +43,7 @@ def test_weights_are_those_of_the_most_likely_mixture() -> None:
     assert best_weights(np.array([[0.9, 0.9], [0.1, 0.1], [0.8, 0.8]])).tolist() == [1, 0, 0]
 
 
+@pytest.mark.long
 def test_a_member_that_does_not_help_on_users_held_out_is_left_out(tmp_path: Path) -> None:
     recordings, labels = gestures(40)
     users = np.repeat(["ann", "bob", "cem", "dan"], 10)

@@ -35,6 +35,7 @@ def model() -> SequenceGenerator:
     return SequenceGenerator(**QUICK).fit(*waves())
 
 
+@pytest.mark.long
 def test_amplitude_and_period_of_a_description_are_those_of_the_sequence(model: SequenceGenerator) -> None:
     described, _ = waves(40, seed=1)
     written = model.predict(described)
@@ -51,6 +52,7 @@ def test_so_many_steps_are_written_as_are_asked_for(model: SequenceGenerator) ->
     assert np.isfinite(longer).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_samples_are_spread_as_sequences_of_one_description_are(cell: str) -> None:
     random = np.random.default_rng(0)
@@ -83,6 +85,7 @@ def test_untrained_it_writes_the_mean_path() -> None:
     assert np.allclose(spread, np.sqrt(np.nanmean((padded - np.nanmean(padded, axis=0)) ** 2)), rtol=0.1)
 
 
+@pytest.mark.long
 def test_steps_behind_the_end_of_a_sequence_are_not_learned_from() -> None:
     described = np.repeat([[0.0], [1.0]], 20, axis=0)
     found = [np.full(4, 5.0) for _ in range(20)] + [np.full(9, 5.0 + np.arange(9)) for _ in range(20)]

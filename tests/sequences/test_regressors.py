@@ -133,6 +133,7 @@ def test_intervals_of_the_mean_are_as_wide_as_training_and_those_of_an_untrained
         alone.predict(recordings, interval=0.8)
 
 
+@pytest.mark.long
 def test_scales_are_those_of_recordings_that_train_and_predictions_have_the_unit_of_y() -> None:
     recordings, periods, users = waves(40)
     model = quick().fit(recordings, periods, users)
@@ -161,6 +162,7 @@ def test_several_numbers_come_from_a_table_a_frame_or_columns_of_a_panel() -> No
         model.fit(panel, "gestur")
 
 
+@pytest.mark.long
 def test_a_normal_distribution_is_as_wide_as_the_errors() -> None:
     random = np.random.default_rng(0)
     noisy = random.random(300) < 0.5  # a channel knows which recordings are
@@ -206,6 +208,7 @@ def test_losses_are_those_of_torch(name: str) -> None:
     assert torch.allclose(gaps[counts], wanted[counts], atol=1e-6)
 
 
+@pytest.mark.long
 def test_regressors_are_saved_copied_pickled_and_fine_tuned(tmp_path: Any) -> None:
     recordings, periods, users = waves(30)
     for model in (quick(loss="normal"), quick(Conv1DRegressor, max_epochs=3), MeanRegressor()):
@@ -236,6 +239,7 @@ def test_users_are_left_out_one_by_one() -> None:
     assert scores.mean() > 0.4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [quick(), MeanRegressor()])
 def test_a_truth_that_cannot_be_used_is_refused(model: Regressor) -> None:
     recordings, periods, _ = waves(9)
@@ -268,6 +272,7 @@ def test_a_truth_that_cannot_be_used_is_refused(model: Regressor) -> None:
         quick(loss="mes").fit(recordings, periods)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["mse", "mae", "normal"])
 def test_a_constant_truth_and_recordings_of_a_step_are_learned(loss: str) -> None:
     recordings, _, _ = waves(12)

@@ -52,6 +52,7 @@ def flat(recordings: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(recordings).astype(np.float32), np.cumsum([0, *map(len, recordings)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels", [1, 3, 12])
 def test_summaries_are_those_of_the_definition(channels: int) -> None:
     random = np.random.default_rng(channels)
@@ -78,6 +79,7 @@ def test_thresholds_are_responses_and_dilations_reach_half_of_a_recording() -> N
         assert any(np.isin(own, plain_response(one, whole, p)).all() for one in recordings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("grouped", [False, True], ids=["recordings", "groups"])
 @pytest.mark.parametrize("width", [7, 60], ids=["few-features", "many-features"])
 def test_held_out_decisions_are_those_of_a_ridge_without_them(grouped: bool, width: int) -> None:

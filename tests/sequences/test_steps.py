@@ -48,6 +48,7 @@ def fitted() -> Classifier:
     return quick(GRUClassifier, output="step", piece=40, max_epochs=15, batch_size=4).fit(recordings, labels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cls", NETWORKS)
 def test_every_network_learns_a_label_for_each_step_and_answers_for_each(cls: type[Classifier]) -> None:
     recordings, labels = activities()
@@ -70,6 +71,7 @@ def test_the_majority_of_steps_is_predicted_at_each_step() -> None:
     assert model.score([np.ones(3)], [["b", None, "a"]]) == 0.5
 
 
+@pytest.mark.long
 def test_steps_without_a_label_are_not_learned_from_and_not_scored(fitted: Classifier) -> None:
     recordings, labels = activities()
     gaps: list[Any] = [one.astype(object) for one in labels]
@@ -106,6 +108,7 @@ def table(recordings: list[np.ndarray], labels: list[Any]) -> Panel:
     return Panel.from_frame(frame, id="id", time="step", target=["x", "y"], past="activity", group="user")
 
 
+@pytest.mark.long
 def test_a_column_of_a_panel_holds_the_labels_and_is_no_channel() -> None:
     recordings, labels = activities()
     some: list[Any] = [one.astype(object) for one in labels]
@@ -137,6 +140,7 @@ def test_a_column_of_numbers_may_hold_the_labels_and_gaps() -> None:
     assert model.classes_.tolist() == [0, 1, 2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cls", [GRUClassifier, LSTMClassifier, Conv1DClassifier])
 @pytest.mark.parametrize("kernels", [False, True])
 def test_without_a_second_direction_no_answer_depends_on_later_steps(cls: type[Classifier], kernels: bool) -> None:
@@ -178,6 +182,7 @@ def test_kernels_answer_as_torch_does(fitted: Classifier) -> None:
     assert np.allclose(*answers, atol=1e-5)
 
 
+@pytest.mark.long
 def test_segments_answer_for_each_of_their_steps() -> None:
     recordings, labels = activities()
     model = quick(GRUClassifier, output="step", segment=4, piece=40, max_epochs=20, batch_size=4).fit(
@@ -261,6 +266,7 @@ def test_labels_go_with_the_steps_that_are_resampled(part: dict[str, float]) -> 
         assert (truth[end:] == -1).all()
 
 
+@pytest.mark.long
 def test_a_model_of_steps_is_saved_tuned_and_resumed(fitted: Classifier, tmp_path: Path) -> None:
     recordings, labels = activities(3, seed=4)
     fitted.save(tmp_path / "model")
@@ -345,6 +351,7 @@ def test_scikit_learn_validates_and_searches_over_users() -> None:
     assert search.best_params_ == {"max_epochs": 9}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{"ordinal": True}, {"calibrate": True}, {"focal": 2.0}, {"head_layers": 2}])
 def test_other_settings_of_classifiers_go_with_labels_of_steps(settings: dict[str, Any]) -> None:
     recordings, labels = activities()

@@ -52,6 +52,7 @@ def prefixes(model: Any, recording: np.ndarray) -> np.ndarray:
     return np.asarray(model.predict_proba([recording[: t + 1] for t in range(len(recording))]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "conv1d"])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_each_step_is_answered_as_the_batch_answers_the_recording_so_far(cell: str, pooling: str) -> None:

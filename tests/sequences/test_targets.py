@@ -52,6 +52,7 @@ def rank_error(model: Classifier, recordings: list[np.ndarray], labels: np.ndarr
     return float(np.abs(np.subtract(*ranks)).mean())
 
 
+@pytest.mark.long
 def test_each_of_several_labels_is_recognised() -> None:
     (recordings, table), (others, truth) = waves(150), waves(60, seed=1)
     model = GRUClassifier(**(QUICK | {"max_epochs": 60})).fit(recordings, table)
@@ -66,6 +67,7 @@ def test_each_of_several_labels_is_recognised() -> None:
     assert np.array_equal(model.predict_proba(others[:1]), probabilities[:1])  # whatever its batch-mates
 
 
+@pytest.mark.long
 def test_a_table_may_be_an_array_a_list_a_frame_sparse_or_columns_of_a_panel() -> None:
     recordings, table = waves(24)
     assert refused(NearestNeighborClassifier(), recordings, table) == (
@@ -94,6 +96,7 @@ def test_untrained_it_is_the_majority_of_each_label(cls: type[Classifier]) -> No
     assert np.allclose(naive, table.to_numpy().mean(axis=0))
 
 
+@pytest.mark.long
 def test_labels_that_none_or_all_have_are_learned_beside_others() -> None:
     recordings, table = waves(24)
     table = table.assign(middle=1, fast=0)
@@ -120,6 +123,7 @@ def test_weights_of_several_labels_are_of_those_that_have_them() -> None:
     assert counts.all()
 
 
+@pytest.mark.long
 def test_several_labels_are_saved_and_fine_tuned(tmp_path: Any) -> None:
     recordings, table = waves(24)
     for model in (GRUClassifier(**QUICK), MajorityClassifier()):
@@ -178,6 +182,7 @@ def test_the_rank_error_is_lower_where_the_order_is_known() -> None:
     assert errors[True] < errors[False] < naive
 
 
+@pytest.mark.long
 def test_probabilities_of_an_order_are_ranked_and_sum_to_one() -> None:
     recordings, labels = grades(60, 0)
     model = GRUClassifier(**QUICK, ordinal=LEVELS).fit(recordings, labels)
@@ -218,6 +223,7 @@ def test_the_loss_of_an_order_is_the_cross_entropy_of_its_probabilities() -> Non
         assert counts.tolist() == 4 * [True] + [False]
 
 
+@pytest.mark.long
 def test_orders_that_cannot_be_used_are_refused(tmp_path: Any) -> None:
     recordings, labels = grades(24, 0)
     assert refused(GRUClassifier(**QUICK, ordinal=["low", "high"]), recordings, labels) == (
@@ -236,6 +242,7 @@ def test_orders_that_cannot_be_used_are_refused(tmp_path: Any) -> None:
     assert np.allclose(two.predict_proba(recordings), nominal.predict_proba(recordings), atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("several", [False, True])
 def test_focus_mixtures_and_temperatures_are_of_orders_and_of_several_labels_too(several: bool) -> None:
     recordings, y = waves(40) if several else grades(40, 0)

@@ -121,6 +121,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "model", "settings"), NETWORKS)
 def test_a_network_on_a_panel_in_a_file_is_that_of_the_numbers_in_memory(
     kind: str, model: Any, settings: dict[str, Any], on_disk: Callable[[Panel], Panel]
@@ -144,6 +145,7 @@ def test_a_network_on_a_panel_in_a_file_is_that_of_the_numbers_in_memory(
     assert kept.fitted_on_ == mine.fitted_on_
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ragged NaN", "negative"])
 @pytest.mark.parametrize(
     "model",
@@ -166,6 +168,7 @@ def test_other_forecasters_are_those_of_the_numbers_in_memory(
     assert same_numbers(kept, model.fit(on_disk(panel)).predict(interval=0.8))
 
 
+@pytest.mark.long
 def test_comparisons_on_a_panel_in_a_file_are_those_of_the_numbers_in_memory(
     on_disk: Callable[[Panel], Panel],
 ) -> None:
@@ -193,6 +196,7 @@ class Peeking(NaiveForecaster):
         return np.repeat(panel.values[rows][:, None], horizon, axis=1)
 
 
+@pytest.mark.long
 def test_an_audit_of_a_panel_in_a_file_is_of_some_series(
     on_disk: Callable[[Panel], Panel], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ SETTINGS: list[dict] = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("settings", "after"),

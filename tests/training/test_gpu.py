@@ -57,6 +57,7 @@ def fitted(place: torch.device, config: TrainingConfig, **given: Any) -> tuple[t
     return torch.cat([p.detach().cpu().flatten() for p in network.parameters()]), history
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("config", "given"),
     [({}, {}), ({"optimizer": "adam", "clip": None}, {"loss": "normal"}), ({"optimizer": "sgd"}, {"loss": "quantile"}),
@@ -87,6 +88,7 @@ def recorded(place: torch.device, pooling: str = "mean", **more: Any) -> tuple[A
     return network, data, CrossEntropy(torch.ones(3)).to(place)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["windows", "members", "mean", "last", "max", "attention"])
 def test_nothing_in_an_epoch_waits_for_the_device(device: Gpu, kind: str) -> None:
     if kind in ("windows", "members"):
@@ -103,6 +105,7 @@ def test_nothing_in_an_epoch_waits_for_the_device(device: Gpu, kind: str) -> Non
         assert torch.isfinite(losses.cpu()).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("anchor", ["auto", (4, 6), "none"])
 def test_a_whole_fit_of_a_forecaster_is_that_of_the_host(
     device: Gpu, anchor: Any, caplog: pytest.LogCaptureFixture
@@ -122,6 +125,7 @@ def test_a_whole_fit_of_a_forecaster_is_that_of_the_host(
     assert "not captured" not in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("given", [{}, {"bidirectional": True}, {"norm": "batch"}])
 def test_a_whole_fit_of_a_classifier_is_that_of_the_host(device: Gpu, given: dict) -> None:
     random = np.random.default_rng(0)
@@ -134,6 +138,7 @@ def test_a_whole_fit_of_a_classifier_is_that_of_the_host(device: Gpu, given: dic
     assert np.allclose(*found, atol=1e-5)
 
 
+@pytest.mark.long
 def test_what_cannot_be_captured_goes_on_by_operations_and_the_log_has_the_reason(
     device: Gpu, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

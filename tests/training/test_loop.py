@@ -166,6 +166,7 @@ def test_weights_decay_and_biases_do_not(name: str) -> None:
         assert [p.shape for p in group["params"]] == [(sum(sizes),)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_parameters_laid_flat_move_as_torch_moves_each(name: str) -> None:
     """Clipped and decayed, as by torch's own optimiser with `clip_grad_norm_`."""
@@ -202,6 +203,7 @@ def test_decay_makes_weights_smaller() -> None:
     assert weights(fit(weight_decay=5.0, validate=False)[0]).norm() < weights(fit(validate=False)[0]).norm()
 
 
+@pytest.mark.long
 @pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("before", "after"),
@@ -216,6 +218,7 @@ def test_every_part_of_a_plan_changes_the_weights(before: dict, after: dict) -> 
     assert not torch.equal(first, second)
 
 
+@pytest.mark.long
 @pytest.mark.sample(5)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)

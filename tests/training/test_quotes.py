@@ -124,6 +124,7 @@ def test_a_fit_takes_about_as_long_as_was_quoted(settings: dict[str, Any]) -> No
     assert 0.5 < np.median(ratios) < 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is counted in a file of Linux")
 def test_memory_of_the_process_is_that_at_the_peak_of_the_fit() -> None:
     large = np.random.default_rng(0).normal(size=(4_000_000, 1)).cumsum(axis=0)  # 32 MB, read in a fit several times

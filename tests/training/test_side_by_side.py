@@ -55,6 +55,7 @@ def fit(name: str, steps: int = 90, **settings: Any) -> tuple[np.ndarray, list[A
     return model.predict(), [(epoch.train_loss, epoch.valid_loss) for epoch in model.history_]
 
 
+@pytest.mark.long
 def test_each_is_what_it_is_alone_to_the_bit_whatever_its_shape() -> None:
     fits = [partial(fit, **case) for case in CASES]
     alone = [each() for each in fits]
@@ -140,6 +141,7 @@ def test_nothing_goes_on_behind_a_caller_who_takes_no_more() -> None:
         pass
 
 
+@pytest.mark.long
 def test_the_clock_leaves_out_the_turns_of_others() -> None:
     def call(seconds: float) -> float:
         began = clock()
@@ -206,6 +208,7 @@ def test_within_another_one_and_with_an_observer_they_run_one_after_the_other() 
         assert set(threads()) == {threading.get_ident()}
 
 
+@pytest.mark.long
 def test_an_ensemble_and_a_board_have_the_numbers_of_single_fits() -> None:
     panel = Panel.from_array(wave(120), season_length=6)
     network = small("gru").set_params(kernels="on", max_epochs=4)

@@ -57,6 +57,7 @@ def distance(one: NeuralForecaster, other: NeuralForecaster) -> float:
     return float(np.abs(weights(one) - weights(other)).max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("count", "settings"),
     [
@@ -82,6 +83,7 @@ def test_workers_end_with_the_weights_of_a_single_process(settings: dict[str, An
         assert np.allclose([mine.valid_loss or 0, mine.skill or 0], [its.valid_loss or 0, its.skill or 0], atol=1e-5)
 
 
+@pytest.mark.long
 def test_members_that_share_an_embedding_train_on_several_workers() -> None:
     days = np.arange(150)
     kinds = np.array([f"kind {number}" for number in range(20)])[days * 7 % 20]
@@ -105,6 +107,7 @@ def test_each_worker_draws_numbers_of_its_own_and_then_those_of_all_again() -> N
     assert own[0] != own[1] == own[2]
 
 
+@pytest.mark.long
 def test_dropout_depends_on_the_number_of_workers_alone() -> None:
     with forked_workers():
         two, again, three = (model(dropout=0.3).fit(shops(), workers=count) for count in (2, 2, 3))
@@ -115,6 +118,7 @@ def test_dropout_depends_on_the_number_of_workers_alone() -> None:
     assert distance(two, without) > 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("numbers", [(2, 1), (1, 3), (None, 2), (2, None)], ids=str)
 def test_a_checkpoint_resumes_with_another_number_of_workers(
     numbers: tuple[int | None, int | None], tmp_path: Path
@@ -136,6 +140,7 @@ def test_a_checkpoint_resumes_with_another_number_of_workers(
     assert distance(whole, resumed) < 1e-5
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_the_best_network_so_far() -> None:
     def stops(epoch: Any) -> None:
         if epoch.number == 2:
@@ -155,6 +160,7 @@ class Breaks(Loss):
         return torch.where((series == 4)[:, None, None], torch.nan, (outputs[..., 0] - truth).abs())
 
 
+@pytest.mark.long
 def test_a_loss_that_is_no_number_ends_all_workers_with_the_names_of_series() -> None:
     with forked_workers(), pytest.raises(TrainingError, match=r"must stay a number: it became nan in .* 'shop 4'"):
         model(loss=Breaks(), batch_size=4).fit(shops(), workers=2)
