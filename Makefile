@@ -7,7 +7,7 @@ PRETRAINED := .venv-pretrained
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test docs thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -48,6 +48,14 @@ quick: $(VENV)/installed-test  ## Run the short tests that need no other process
 # Three workers on two cores: tests that start processes wait for these.
 test: lint  ## Check style, types and the import contract, run each test on one model of a kind, in some ten minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+$(VENV)/installed-docs: $(VENV)/installed-test
+	$(PIP) --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/installed-docs  ## Build the documentation into site/, with its links checked, and run its examples
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python -m pytest --quiet tests/test_docs.py tests/test_readme.py
 
 thorough: $(VENV)/installed-test  ## Run the same tests on all other models, and with more draws, in some ten minutes
 	$(BIN)/python -m pytest -m "thorough and not slow and not adapters" --numprocesses 2 --dist loadfile
@@ -133,4 +141,4 @@ format: $(VENV)/installed-test  ## Bring the code into shape
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) $(PEERS) $(ADAPTERS) $(PRETRAINED) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(ADAPTERS) $(PRETRAINED) demo site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers.cluster import cluster_of
 
@@ -70,3 +71,29 @@ def test_the_python_of_the_page_on_scale_runs_on_a_cluster(only_ray: None, tmp_p
     assert {"theta", "gru"} < set(re.findall("[a-z-]+", board))
     assert (tried, trained) == ("tried 2", "trained for 2 epochs")
     assert (tmp_path / "bucket" / "sales" / "search.json").exists()
+
+
+SITE = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+def pages_of(nav: object) -> set[str]:
+    """Return the pages of a menu, at any depth."""
+    if isinstance(nav, str):
+        return {nav}
+    return set().union(*map(pages_of, nav.values() if isinstance(nav, dict) else nav))
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    made = {"reference/cli.md", "reference/messages.md", "changelog.md", "security.md", "contributing.md"}
+    assert pages_of(SITE["nav"]) - made == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(words, cwd=DOCS.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "tsforecast leaderboard" in (tmp_path / "reference/cli.html").read_text(encoding="utf-8")
+    assert "must be True or False" in (tmp_path / "reference/messages.html").read_text(encoding="utf-8")

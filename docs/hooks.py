@@ -1,0 +1,147 @@
+"""Pages of the site that are made when it is built, and checks of the files that were written.
+
+The command line reference comes from the commands, the index of error messages from the source, and the changelog, the
+promises about security and the guide for contributors from the files at the top of the repository.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+AT_THE_TOP = {"CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md", "CONTRIBUTING.md": "contributing.md"}
+ROOMS = {
+    "data": "Data",
+    "catalog": "Datasets",
+    "forecasters": "Forecasters",
+    "adapters": "Models of other software",
+    "sequences": "Recordings",
+    "networks": "Networks",
+    "training": "Training",
+    "estimators": "All models",
+    "evaluation": "Comparisons",
+    "leakage": "The audit",
+    "search": "Searches",
+    "tracking": "MLflow",
+    "distributions": "Distributions",
+    "saving": "Saved models",
+    "cli": "The command line",
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made from other files than pages."""
+    made = {"reference/cli.md": _commands(), "reference/messages.md": _messages()}
+    for name, page in AT_THE_TOP.items():
+        if (ROOT / name).exists():
+            made[page] = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+    for page, text in made.items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: object, config: MkDocsConfig, files: Files) -> str:
+    """Point links to files at the top of the repository to their pages."""
+    names = "|".join(map(re.escape, AT_THE_TOP))
+    up = "../" * getattr(page, "file").src_uri.count("/")  # noqa: B009
+    return re.sub(rf"\]\((?:\.\./)*({names})", lambda found: f"]({up}{AT_THE_TOP[found[1]]}", markdown)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Refuse a site with a link to a file that is not there, or with a part that comes from a network."""
+    problems = []
+    site = Path(config.site_dir)
+    for path in sorted(site.rglob("*.html")):
+        for tag, address in _addresses(path.read_text(encoding="utf-8")):
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                if tag != "a" and parts.scheme not in ("data", "blob", "about"):
+                    problems.append(f"{path.relative_to(site)} loads {address}")
+            elif parts.path and path.name != "404.html" and not (path.parent / unquote(parts.path)).exists():
+                problems.append(f"{path.relative_to(site)} links to {address}, which is not there")
+    if problems:
+        raise PluginError("\n".join(problems))
+
+
+def _addresses(text: str) -> list[tuple[str, str]]:
+    """Return the addresses of a page, each with its tag: links, and what a browser loads."""
+    found: list[tuple[str, str]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            loads = {"script": "src", "img": "src", "iframe": "src", "link": "href", "a": "href"}
+            address = dict(attrs).get(loads.get(tag, ""))
+            if address and dict(attrs).get("rel") != "canonical":
+                found.append((tag, address))
+
+    Reader().feed(text)
+    return found
+
+
+def _commands() -> str:
+    """Write the reference of the command line, from its commands."""
+    import typer
+    from typer.cli import get_docs_for_click
+
+    from tsforecast.cli.app import app
+
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="tsforecast"), name="tsforecast")
+    text = re.sub(r"```console\n\$ ", "```text\n", text).replace("* `--help`: Show this message and exit.\n", "")
+    text = re.sub(r"\*\*Options\*\*:\n\n(?=\n|#)", "", text)
+    return text.replace("# `tsforecast`", "# Command line", 1)
+
+
+def _messages() -> str:
+    """Write the index of error messages: what must hold, and the remedy, of each problem in the source."""
+    rooms: dict[str, dict[str, str]] = {}
+    for path in sorted((ROOT / "tsforecast").rglob("*.py")):
+        room = path.relative_to(ROOT / "tsforecast").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
+                fields = [_template(field) for field in node.args[:3]]
+                about = next((_template(word.value) for word in node.keywords if word.arg == "parameter"), "")
+                must = f"{about} {fields[0]}".strip()
+                if len(re.sub(r"[…\W]", "", must)) > 8:
+                    rooms.setdefault(ROOMS.get(room, "Other"), {}).setdefault(must, [*fields, "", ""][2])
+    lines = [
+        "# Index of error messages",
+        "",
+        "An error is one sentence: what must hold, what was found instead, and a remedy. Search this page for the words",
+        "of a message; … stands for names and numbers of yours. The page is made from the source of this version.",
+        "Parameters are those of Python; the command line shows its options in their place.",
+    ]
+    for title in sorted(rooms, key=lambda title: (title == "Other", title)):
+        lines += ["", f"## {title}", "", "| what must hold | remedy |", "|---|---|"]
+        lines += [f"| {_cell(must)} | {_cell(remedy)} |" for must, remedy in sorted(rooms[title].items())]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|<>*_\[\]`])", r"\\\1", text)
+
+
+def _template(node: ast.AST) -> str:
+    """Return a text of the source with … for each value that is known only when the program runs."""
+    if isinstance(node, ast.Constant):
+        return "" if node.value is Ellipsis else str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_template(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.Tuple):
+        return re.sub("…+", "…", "".join(map(_template, node.elts)))
+    if isinstance(node, ast.BinOp):
+        return _template(node.left) + _template(node.right)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Argument", "Parameter"):
+        words = {word.arg: _template(word.value) for word in node.keywords}
+        parts = [*map(_template, node.args), "", ""]
+        value = f"={parts[1] or words.get('value', '…')}" if node.func.id == "Argument" else ""
+        return f"{words.get('verb') or parts[2]} {parts[0]}{value}".strip()
+    return "…"
