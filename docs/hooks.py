@@ -15,9 +15,15 @@ from urllib.parse import unquote, urlsplit
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-AT_THE_TOP = {"CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md", "CONTRIBUTING.md": "contributing.md"}
+AT_THE_TOP = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
 ROOMS = {
     "data": "Data",
     "catalog": "Datasets",
@@ -48,11 +54,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: object, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point links to files at the top of the repository to their pages."""
-    names = "|".join(map(re.escape, AT_THE_TOP))
-    up = "../" * getattr(page, "file").src_uri.count("/")  # noqa: B009
-    return re.sub(rf"\]\((?:\.\./)*({names})", lambda found: f"]({up}{AT_THE_TOP[found[1]]}", markdown)
+    up = page.file.src_uri.count("/")
+    for name, target in AT_THE_TOP.items():
+        markdown = markdown.replace(f"]({'../' * (up + 1)}{name}", f"]({'../' * up}{target}")
+        if page.file.src_uri in AT_THE_TOP.values():
+            markdown = markdown.replace(f"]({name}", f"]({target}")
+    return markdown
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -115,7 +124,7 @@ def _messages() -> str:
     lines = [
         "# Index of error messages",
         "",
-        "An error is one sentence: what must hold, what was found instead, and a remedy. Search this page for the words",
+        "An error is one sentence: what must hold, what was found instead, and a remedy. Search this page for words",
         "of a message; … stands for names and numbers of yours. The page is made from the source of this version.",
         "Parameters are those of Python; the command line shows its options in their place.",
     ]

@@ -471,7 +471,7 @@ def test_commands_are_listed_in_the_order_in_which_a_newcomer_needs_them() -> No
         line.split()[1] for line in tsforecast("--help", width=200).stdout.split("Commands")[1].splitlines()[1:-2]
     ]
     assert listed[:8] == ["datasets", "check", "plan", "leaderboard", "classify", "report", "fit", "predict"]
-    introduced = (Path(__file__).parents[1] / "README.md").read_text().split("## On the command line")[1].splitlines()
+    introduced = (Path(__file__).parents[1] / "docs/how-to/command-line.md").read_text().splitlines()
     commands = dict.fromkeys(line.split()[1] for line in introduced if line.startswith("tsforecast "))
     assert [name for name in listed if name in commands] == list(commands)
 

@@ -11,15 +11,42 @@ from pathlib import Path
 import pytest
 import yaml
 
+import tsforecast
 from tests.helpers.cluster import cluster_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.long
+def run_python_of(page: str) -> None:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
+
+
 @pytest.mark.parametrize(
     ("page", "printed"),
     [
+        ("how-to/data", "Panel: 2 series x 500 steps, target 'sales', frequency D, season 7"),
+        ("how-to/messy-data", "stamps"),
+        ("how-to/horizon-cutoffs-window", "reference"),
+        ("how-to/plan", "gru"),
+        ("how-to/compare", "seasonal-naive"),
+        ("how-to/monitor", "gru is better than naive"),
+        ("how-to/not-better", "No model is shown to be better than naive"),
+        ("how-to/unequal-lengths", "]\n["),
+        ("how-to/scikit-learn", "window"),
+        ("how-to/fine-tune", "best_epoch"),
+        ("how-to/resume", "sales"),
+        ("how-to/save", "sales"),
+        ("how-to/own-loss", "Asymmetric(under=4.0)"),
+        ("how-to/gpu", "at most 2 epochs"),
+        pytest.param("how-to/mlflow", "sales", marks=pytest.mark.mlflow),
+        ("concepts/naive-first", "seasonal 36 12"),
+        ("concepts/leaderboard", "reduction"),
+        ("concepts/audit", "LEAK"),
+        ("concepts/leave-users-out", "users on both sides"),
+        ("concepts/losses", "["),
+        ("concepts/training", "highest rate after 30 steps of 100: 1.0"),
         ("how-to/covariates", "holiday"),
         ("concepts/distributions", "sales_lo80"),
         ("concepts/aggregation", "ThetaForecaster"),
@@ -46,9 +73,16 @@ def test_the_python_of_a_page_runs(
     page: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
+    run_python_of(page)
     assert printed in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_on_tuning_runs(
+    only_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_python_of("how-to/tuning")
+    assert "best_epoch" in capsys.readouterr().out
 
 
 @pytest.mark.cluster
@@ -84,8 +118,24 @@ def pages_of(nav: object) -> set[str]:
 
 
 def test_every_page_is_in_the_menu_of_the_site() -> None:
-    made = {"reference/cli.md", "reference/messages.md", "changelog.md", "security.md", "contributing.md"}
+    made = {"reference/cli.md", "reference/messages.md", "index.md", "changelog.md", "security.md", "contributing.md"}
     assert pages_of(SITE["nav"]) - made == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+
+
+def test_every_public_name_is_on_a_page_of_the_reference() -> None:
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    assert set(re.findall(r"^::: tsforecast\.(\w+)$", pages, flags=re.MULTILINE)) == {*tsforecast.__all__} - {
+        "__version__"
+    }
+
+
+def test_every_page_with_python_is_run() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in DOCS.rglob("*.md"):
+        if "```python" in path.read_text(encoding="utf-8"):
+            assert f'"{path.relative_to(DOCS).with_suffix("")}"' in here.replace(
+                '"how-to" / "scale.md"', '"how-to/scale"'
+            )
 
 
 @pytest.mark.slow

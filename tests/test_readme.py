@@ -1,4 +1,4 @@
-"""The README runs: its Python as it stands, its commands on a file like the one it speaks of."""
+"""The README is short and runs: its Python as it stands, its commands as those of the page on the command line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,23 @@ from tests.helpers.forecasters import wave
 
 pytestmark = pytest.mark.usefixtures("only_ray")
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    return [line for line in lines if line.startswith("tsforecast ")]
+
+
+def test_the_readme_is_short_and_its_pictures_are_small() -> None:
+    assert len(README.splitlines()) <= 150
+    for name in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / name).stat().st_size < 150_000
 
 
 def test_the_python_of_the_readme_runs(
@@ -27,21 +39,21 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 18
+    assert len(code) == 2
     exec("\n".join(code), {})
     printed = capsys.readouterr().out
-    for said in re.findall(r"# (Panel: .*)", README):
-        assert said in printed
-    assert "is the reference: the best naive forecast here" in printed
+    assert "gru is better than seasonal-naive" in printed
+    assert "seasonal-naive is the reference: the best naive forecast here" in printed
 
 
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_are_on_the_page_whose_commands_run(tmp_path: Path) -> None:
     days = pd.date_range("2023-01-01", periods=330)
     frame = pd.concat([pd.DataFrame({"shop": name, "day": days, "sales": wave(330, i)}) for i, name in enumerate("ab")])
     for name, rows in {"shops": frame["day"] < days[300], "new": frame["day"] >= days[300]}.items():
         frame[rows].to_csv(tmp_path / f"{name}.csv", index=False)
-    lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("tsforecast ")]
+    lines = commands(PAGE)
     assert len(lines) == 13
+    assert set(commands(README)) <= set(lines)
     for line in lines:
         words = shlex.split(line)[1:]
         quick = ["--epochs", "1"] if words[0] in ("leaderboard", "tune", "fit") else []

@@ -199,6 +199,6 @@ def test_nine_of_ten_quotes_of_the_benchmark_are_within_a_quarter_as_the_readme_
     assert (times["ratio"] - times["quote"] / times["seconds"]).abs().max() < 1e-9
     close, cut = times["ratio"].between(0.75, 1.25), times["cut_short"].str.len() > 0
     assert close.sum() >= 0.9 * len(times) >= 18
-    text = " ".join((root / "README.md").read_text().split())
+    text = " ".join((root / "docs/how-to/plan.md").read_text().split())
     counts = f"for {close.sum()} of {len(times)} boards of 1 to {times['seconds'].max():.0f} seconds"
     assert f"within 25 % of the time taken {counts}, of which {cut.sum()} had fits that were cut short" in text

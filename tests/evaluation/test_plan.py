@@ -169,7 +169,7 @@ def test_the_rows_of_the_benchmark_are_as_the_readme_counts_them() -> None:
     (own, own_all), (ridge, ridge_all) = counts.loc[False].to_numpy()
     (own_real, own_real_all), (ridge_real, ridge_real_all) = counts.loc[True].to_numpy()
     assert (own_all, ridge_all, own_real_all, ridge_real_all) == (30, 30, 10, 10)
-    text = " ".join((root / "README.md").read_text().split())
+    text = " ".join((root / "docs/how-to/plan.md").read_text().split())
     assert f"for {own} of 30 simulated and {own_real} of 10 real series" in text
     assert f"for {ridge} of 30 and {ridge_real} of 10 where a ridge" in text
     inside = rows["found"].between(rows["low"], rows["high"])
