@@ -41,6 +41,7 @@ ROOMS = {
     "saving": "Saved models",
     "cli": "The command line",
 }
+NONE = ast.Constant("")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -110,17 +111,18 @@ def _commands() -> str:
 
 
 def _messages() -> str:
-    """Write the index of error messages: what must hold, and the remedy, of each problem in the source."""
+    """Write the index of error messages: each sentence of the source, and its remedy."""
     rooms: dict[str, dict[str, str]] = {}
     for path in sorted((ROOT / "tsforecast").rglob("*.py")):
         room = path.relative_to(ROOT / "tsforecast").parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
-                fields = [_template(field) for field in node.args[:3]]
-                about = next((_template(word.value) for word in node.keywords if word.arg == "parameter"), "")
-                must = f"{about} {fields[0]}".strip()
-                if len(re.sub(r"[…\W]", "", must)) > 8:
-                    rooms.setdefault(ROOMS.get(room, "Other"), {}).setdefault(must, [*fields, "", ""][2])
+        found = rooms.setdefault(ROOMS.get(room, "Other"), {})
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        for function in functions or [tree]:
+            for sentence in _sentences(function):
+                must, _, remedy = sentence.partition("; ")
+                if len(re.sub(r"[…\W]", "", must)) > 15 and " " in must.strip("… "):
+                    found.setdefault(must, remedy)
     lines = [
         "# Index of error messages",
         "",
@@ -129,13 +131,35 @@ def _messages() -> str:
         "Parameters are those of Python; the command line shows its options in their place.",
     ]
     for title in sorted(rooms, key=lambda title: (title == "Other", title)):
-        lines += ["", f"## {title}", "", "| what must hold | remedy |", "|---|---|"]
+        lines += ["", f"## {title}", "", "| message | remedy |", "|---|---|"]
         lines += [f"| {_cell(must)} | {_cell(remedy)} |" for must, remedy in sorted(rooms[title].items())]
     return "\n".join(lines) + "\n"
 
 
+def _sentences(function: ast.AST) -> list[str]:
+    """Return the sentences of the problems and errors that a function makes, with the texts of its variables."""
+    texts = {
+        node.targets[0].id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    found = []
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+            continue
+        if node.func.id != "Problem" and not node.func.id.endswith("Error"):
+            continue
+        must, got, remedy = [_template(texts.get(getattr(part, "id", ""), part)) for part in (*node.args, *3 * [NONE])][
+            :3
+        ]
+        about = next((_template(word.value) for word in node.keywords if word.arg == "parameter"), "")
+        sentence = f"{about} {must}".strip() + (f": {got}" if got not in ("", "…") else "")
+        found.append(sentence + (f"; {remedy}" if remedy not in ("", "…") else ""))
+    return found
+
+
 def _cell(text: str) -> str:
-    return re.sub(r"([|<>*_\[\]`])", r"\\\1", text)
+    return re.sub(r"([|*_\[\]`])", r"\\\1", " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _template(node: ast.AST) -> str:
