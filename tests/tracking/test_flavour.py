@@ -21,8 +21,8 @@ from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
+from tsforecast.serving.table import as_json, long
 from tsforecast.tracking import flavour
-from tsforecast.tracking.flavour import as_json, long
 
 pytestmark = pytest.mark.mlflow
 DAYS = pd.date_range("2024-01-01", periods=60)

@@ -19,7 +19,7 @@ from tsforecast import track, tracking
 from tsforecast.data.panel import Panel
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import SeasonalNaiveForecaster
-from tsforecast.tracking.flavour import as_json
+from tsforecast.serving.table import as_json
 
 pytestmark = pytest.mark.mlflow
 COUNT = np.arange(60)

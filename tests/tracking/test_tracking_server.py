@@ -17,7 +17,7 @@ from tests.helpers.logged import children, files, named, runs
 from tests.tracking.conftest import Service
 from tsforecast import RaySearch, leaderboard, track, tracking
 from tsforecast.forecasters.neural import NeuralForecaster
-from tsforecast.tracking.flavour import as_json
+from tsforecast.serving.table import as_json
 
 pytestmark = pytest.mark.mlflow
 SALES = pd.concat(

@@ -7,9 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Collection
-from contextlib import suppress
-from dataclasses import replace
-from datetime import date
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -19,22 +16,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.checks import require_estimator
-from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.data.samples import SupervisedPanel
-from tsforecast.data.series import DATES, Source
-from tsforecast.data.zones import to_utc
 from tsforecast.errors import Argument, DataError, ModelFileError, Part, Reference
 from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import __version__, installed
+from tsforecast.serving.table import SERIES_COLUMN, as_dates, as_fitted, as_json, as_text, example_of, long, unnamed
 from tsforecast.tracking.store import quiet
 
-SERIES_COLUMN = "series"  # names series where no column of the user's does
 CONFIG = "MLFLOW_PYFUNC_INFERENCE_CONFIG"  # environment variable of MLflow, for a model that is served
 LEVELS = ("quantiles", "interval")  # that a service can be asked for
-SERIES, LEAST, ROWS = 3, 12, 3  # of an example: series, steps, supervised windows
+LEAST, ROWS = 12, 3  # of an example: steps, supervised windows
 # Kind of a numpy array -> type of a column in MLflow's words.
 _TYPES = {"f": "double", "i": "long", "u": "long", "b": "boolean", "M": "datetime"}
 
@@ -47,7 +41,7 @@ class Served:
     def __init__(self, forecaster: Forecaster) -> None:
         self.forecaster = forecaster
         self._fitted = forecaster.panel_
-        self._unnamed = _unnamed(forecaster.panel_)
+        self._unnamed = unnamed(forecaster.panel_)
         if not isinstance(forecaster.panel_, SupervisedPanel):
             forecaster.panel_ = long(forecaster.panel_)
 
@@ -65,78 +59,14 @@ class Served:
         horizon = int(asked.get("horizon") or forecaster.horizon_)
         levels: dict[str, Any] = {name: list(asked.get(name, ())) for name in LEVELS}
         given = pd.DataFrame(model_input)
-        dated = _as_dates(given, panel.source)
-        frame = _as_fitted(dated, self._fitted)
+        dated = as_dates(given, panel.source)
+        frame = as_fitted(dated, self._fitted)
         if self._unnamed:
             frame = frame.assign(**{SERIES_COLUMN: panel.ids[0]})
         context, future = _split(frame, panel)
         answer = forecaster.predict(context, future=future, horizon=horizon, **levels)
-        answer = answer if dated is given else _as_text(answer)  # text in, text out
+        answer = answer if dated is given else as_text(answer)  # text in, text out
         return answer.drop(columns=SERIES_COLUMN) if self._unnamed else answer
-
-
-def long(panel: Panel) -> Panel:
-    """Return a panel with input and forecasts in long pandas frames."""
-    source = panel.source
-    name = source.id if source.form in ("frame", "series") else SERIES_COLUMN
-    plain = replace(source, form="frame", backend="pandas", id=name, time_in_index=False, date_only=False)
-    return replace(panel, source=replace(plain, types={}, levels=None, names={}, index=None, step=None))
-
-
-def _unnamed(panel: Panel) -> bool:
-    """Return whether there is one series without an id column."""
-    return len(panel) == 1 and panel.source.form in ("array", "arrays", "wide")
-
-
-def _as_dates(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Convert time stamps from text to the fitted type: with a zone whose clocks may change, or periods."""
-    fixed = source.zone is None or re.match("UTC$|Etc/|[+-]", source.zone)  # perhaps of text with offsets, read as such
-    time = source.time if source.period or not fixed else None
-    if time is None or time not in frame or not pd.api.types.is_string_dtype(frame[time]):
-        return frame
-    if source.period:
-        return frame.assign(**{time: pd.PeriodIndex(frame[time].astype(str), freq=source.period)})
-    return frame.assign(**{time: pd.to_datetime(frame[time], utc=True).dt.tz_convert(source.zone)})
-
-
-def _as_fitted(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Return a frame in the types that were fitted, of which MLflow hands on the values alone."""
-    source, types = panel.source, dict[str, Any]()
-    if panel.values.dtype == np.float32:
-        types |= dict.fromkeys(panel.roles.given.varying, "float32")
-    if source.backend == "pandas":
-        types |= {name: kind for name, kind in source.types.items() if kind != DATES}
-    for name, kind in types.items():
-        if name not in frame:
-            continue
-        if name == source.time and "string" not in kind and pd.api.types.is_string_dtype(frame[name]):
-            continue  # it is read as text
-        if str(kind).endswith("category"):
-            if not frame[name].isin(source.levels or ()).all():  # a series that was not fitted
-                continue
-            kind = pd.CategoricalDtype(source.levels, kind.startswith("ordered"))
-        with suppress(TypeError, ValueError):  # the values need a wider type
-            frame = frame.assign(**{name: frame[name].astype(kind)})
-    return frame
-
-
-def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert time stamps with a zone, and periods, to text."""
-    strange = [name for name, kind in frame.dtypes.items() if isinstance(kind, (pd.DatetimeTZDtype, pd.PeriodDtype))]
-    return frame.assign(**{name: [_cell(stamp) for stamp in frame[name]] for name in strange})
-
-
-def as_json(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a frame as JSON for a service, with all digits of numbers."""
-    columns = [[_cell(value) for value in frame[name].tolist()] for name in frame]
-    return {"columns": [str(name) for name in frame], "data": [list(row) for row in zip(*columns, strict=True)]}
-
-
-def _cell(value: Any) -> Any:
-    """Return a value of a frame as JSON can hold it."""
-    if pd.isna(value):
-        return None
-    return value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, pd.Period) else value
 
 
 def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -158,21 +88,6 @@ def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFram
 def _level(frame: pd.DataFrame, name: str) -> NDArray[Any]:
     """Return a column, or a level of the index, as an array."""
     return np.asarray(frame[name] if name in frame else frame.index.get_level_values(name))
-
-
-def _example(panel: Panel, steps: int, ahead: int) -> pd.DataFrame:
-    """Return the end of the first series as a frame; targets and past columns of the last `ahead` rows are unknown."""
-    given, source = panel.roles.given, panel.source
-    chosen = [np.arange(max(0, length - steps - ahead), length) for length in panel.lengths[:SERIES].tolist()]
-    owner, at = np.repeat(np.arange(len(chosen)), list(map(len, chosen))), np.concatenate(chosen)
-    values = panel.values[panel.offsets[owner] + at, : len(given.varying)].astype(np.float64)
-    values[at >= panel.lengths[owner] - ahead, : len(given.target) + len(given.past)] = np.nan
-    columns = {name: panel.roles.texts(name, codes) for name, codes in zip(given.varying, values.T, strict=True)}
-    columns |= {name: panel.statics[name][owner] for name in (*given.static, *([given.group] if given.group else []))}
-    stamps = None if panel.kind == "none" else panel.stamps(owner, at)
-    if stamps is not None and source.zone and source.wall_clock:
-        stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)
-    return _as_text(frames.write(source, stamps, panel.kind, panel.ids, owner, columns))
 
 
 FLAVOUR, FOLDER = "tsforecast", "forecaster"
@@ -262,8 +177,8 @@ def _interface_of_frames(forecaster: Forecaster) -> tuple[Any, pd.DataFrame]:
     panel, horizon = long(forecaster.panel_), forecaster.horizon_
     window = getattr(forecaster, "resolved_", {}).get("window", 0)
     ahead = horizon if panel.roles.given.future else 0
-    example = _example(panel, max(LEAST, window, 2 * panel.season_length), ahead)
-    if _unnamed(forecaster.panel_):
+    example = example_of(panel, max(LEAST, window, 2 * panel.season_length), ahead)
+    if unnamed(forecaster.panel_):
         example = example.drop(columns=SERIES_COLUMN)
     answered = {panel.source.id, panel.source.time, *panel.roles.given.target}
     answer = example[[name for name in example if name in answered]]
