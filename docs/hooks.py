@@ -36,6 +36,7 @@ ROOMS = {
     "evaluation": "Comparisons",
     "leakage": "The audit",
     "search": "Searches",
+    "serving": "Servers",
     "tracking": "MLflow",
     "distributions": "Distributions",
     "saving": "Saved models",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import torch
 
 from tests.helpers import losses
 from tests.helpers.forecasters import small, wave
+from tests.helpers.serving import ask
 from tsforecast import tracking
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.base import NotFittedError
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
+from tsforecast.serving.app import listening
 from tsforecast.serving.table import as_json, long
 from tsforecast.tracking import flavour
 
@@ -159,6 +162,32 @@ def test_a_frame_without_the_columns_is_refused(tmp_path: Path) -> None:
     service = served(small("gru").fit(FORMS["long frame"]), tmp_path)
     with pytest.raises(MlflowException, match="sales"):
         service.predict(FORMS["long frame"].drop(columns="sales"))
+
+
+def test_the_server_of_mlflow_answers_a_bad_request_with_the_sentence_alone(tmp_path: Path) -> None:
+    import uvicorn
+    from mlflow.pyfunc import scoring_server
+
+    service = served(small("gru").fit(FORMS["long frame"]), tmp_path)
+    config = uvicorn.Config(scoring_server.init(service), port=0, log_config=None, lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    ours = listening("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([ours],))
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{ours.getsockname()[1]}"
+        posted = as_json(service.input_example)
+        assert ask(url, "/invocations", {"dataframe_split": posted})[0] == 200
+        short = {**posted, "data": posted["data"][:3]}
+        status, answer = ask(url, "/invocations", {"dataframe_split": short})
+        assert (status, answer["error_code"]) == (400, "BAD_REQUEST")
+        assert answer["message"].startswith("the window must fit in the past of every series: needs 12 steps, series")
+        assert "stack_trace" not in answer
+        status, answer = ask(url, "/invocations", {"dataframe_split": posted, "params": {"interval": [80.0]}})
+        assert (status, answer["message"][:44]) == (400, "interval must be between 0 and 1, such as 0.")
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def test_what_is_not_fitted_or_no_forecaster_is_refused(tmp_path: Path) -> None:

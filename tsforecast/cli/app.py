@@ -20,6 +20,7 @@ from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup, as_option
 from tsforecast.cli.predict import predict
 from tsforecast.cli.scenario import scenario
+from tsforecast.cli.serve import serve
 from tsforecast.cli.tune import tune, tune_report
 from tsforecast.cli.verify import record_key, verify
 from tsforecast.errors import TsForecastError
@@ -45,6 +46,7 @@ for command in (
     inspect,
     monitor,
     detect,
+    serve,
     verify,
     record_key,
     tune,

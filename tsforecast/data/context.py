@@ -42,7 +42,7 @@ class Context:
         self._panel = panel
         self._n_observed = n_observed
         self._start = np.zeros_like(n_observed) if start is None else start
-        self._extended = extended
+        self.extended = extended
         self._tails: dict[int, NDArray[np.float64]] = {}  # read by cautions and forecasts alike
         self.scalings: dict[Any, Any] = {}  # of each preprocessor, see `Preprocessor.of`
         self.series = series
@@ -58,7 +58,7 @@ class Context:
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Context:
         """Return the context of the chosen cutoffs."""
-        return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self._extended)
+        return Context(self._panel, self.series[chosen], self._n_observed[chosen], self._start[chosen], self.extended)
 
     def by_time(self) -> Iterator[tuple[NDArray[np.int64], Panel]]:
         """Yield the positions of the cutoffs at each time, and the contexts there as a panel."""
@@ -76,7 +76,7 @@ class Context:
         seen = panel.rows_before(ticks[:, None])  # (F, N)
         start = np.where(seen > 0, panel.rows_before(begins[:, None]), 0)
         number, series = np.nonzero(seen > start)
-        chosen = Context(panel, series, seen[number, series], start[number, series], self._extended)
+        chosen = Context(panel, series, seen[number, series], start[number, series], self.extended)
         return chosen, np.searchsorted(number * len(panel) + series, at * len(panel) + self.series)
 
     @property
@@ -102,7 +102,7 @@ class Context:
     @property
     def texts(self) -> dict[str, tuple[str, ...]]:
         """Texts of the codes of its columns, and of those that are known ahead."""
-        return (self._extended() if self._extended else self._panel).roles.categories
+        return (self.extended() if self.extended else self._panel).roles.categories
 
     @property
     def n_targets(self) -> int:
@@ -202,7 +202,7 @@ class Context:
         width = len(self._panel.roles.future)
         if not width:
             return np.zeros((len(self), horizon, 0))
-        panel = self._extended() if self._extended else self._panel
+        panel = self.extended() if self.extended else self._panel
         steps = self._n_observed[:, None] + np.arange(horizon)  # (n, H)
         rows = np.minimum(steps, panel.lengths[self.series][:, None] - 1)
         rows += panel.offsets[self.series][:, None]
@@ -265,7 +265,7 @@ class Context:
         if np.any(rows <= self._start[index]) or np.any(rows > self._n_observed[index]):
             raise DataError(f"an earlier cutoff must lie in the context: got {rows.min()} to {rows.max()} rows")
         same = np.full(len(rows), index)
-        return Context(self._panel, self.series[same], rows, self._start[same], self._extended)
+        return Context(self._panel, self.series[same], rows, self._start[same], self.extended)
 
     def outcomes(self, index: int, first: int, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the cutoffs before cutoff `index`, from row `first` on, and the truth after each, (e, H, K).

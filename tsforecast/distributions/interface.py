@@ -51,7 +51,7 @@ class Distributional:
         """Return a model that learned from the first rows of each fitted series alone, and how many those are, (N,)."""
         raise NotImplementedError
 
-    def _continued(
+    def continued(
         self, context: Any, future: Any, horizon: int | None, ended: str | None
     ) -> tuple[Panel, Context, int]:
         """Return the panel to continue, its context and the steps to forecast."""
@@ -154,7 +154,7 @@ class Distributional:
         ((1, 3, 1), (1, 3, 1, 3))
         """
         self._refuse_windows("predict_distribution")
-        panel, past, steps = self._continued(context, future, horizon, None)
+        panel, past, steps = self.continued(context, future, horizon, None)
         points = self.forecast_on_the_wall(past, steps)
         return ForecastDistribution(panel, points, self.distribution_on_the_wall(past, steps))
 
@@ -203,7 +203,7 @@ class Distributional:
         """
         self._refuse_windows("sample")
         raise_any(whole("paths", paths, 1) + whole("random_state", random_state, 0, [None]), ParameterError)
-        panel, past, steps = self._continued(context, future, horizon, None)
+        panel, past, steps = self.continued(context, future, horizon, None)
         return with_paths(panel, self.paths(past, steps, paths, np.random.default_rng(random_state)))
 
     def paths(self, past: Context, horizon: int, paths: int, random: np.random.Generator) -> NDArray[np.float64]:

@@ -211,7 +211,7 @@ class Explainable(Distributional):
         """
         self._refuse_windows("scenario")
         levels = asked_levels((), interval)
-        panel, _, steps = self._continued(context, future, horizon, None)
+        panel, _, steps = self.continued(context, future, horizon, None)
         return compared(self, panel, with_future(panel, steps, future), changes, levels)
 
     def _unlearned(self, panel: Panel) -> tuple[Any, NDArray[np.int64]]:

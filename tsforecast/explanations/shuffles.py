@@ -91,7 +91,7 @@ class Shuffled(Context):
         self._past, self._part, self._donors, self._units, self._news = past, part, donors, units, news
         self._own = np.arange(len(past)) if own is None else own  # the cutoffs that are left, as positions in `past`
         begin = past._start[self._own]
-        super().__init__(past._panel, past.series[self._own], past._n_observed[self._own], begin, past._extended)
+        super().__init__(past._panel, past.series[self._own], past._n_observed[self._own], begin, past.extended)
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Shuffled:
         """Return the chosen cutoffs; see `Context.select`."""

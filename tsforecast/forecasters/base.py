@@ -195,7 +195,7 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: i
                     "fit series"
                 )
             return self._predict_rows(self.panel_, context, future, horizon, levels, tidy)
-        panel, past, steps = self._continued(context, future, horizon, ended)
+        panel, past, steps = self.continued(context, future, horizon, ended)
         if to is not None:
             return write_forecasts(to, self, panel, steps, future, levels, tidy)
         known = future is not None
@@ -220,7 +220,7 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: i
             keep(points, found, levels)
         return native
 
-    def _continued(
+    def continued(
         self, context: Any, future: Any, horizon: int | None, ended: str | None
     ) -> tuple[Panel, Context, int]:
         """Return the panel to continue, its context and the steps to forecast; see `predict`."""

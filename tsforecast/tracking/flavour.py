@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import require_estimator
 from tsforecast.data.panel import Panel
 from tsforecast.data.samples import SupervisedPanel
-from tsforecast.errors import Argument, DataError, ModelFileError, Part, Reference
+from tsforecast.errors import Argument, DataError, ModelFileError, Part, Reference, TsForecastError
 from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
@@ -51,11 +51,18 @@ class Served:
         Where columns are known ahead, rows at the end of each series that have no target hold them for the steps to
         forecast. ``params`` are the `horizon`, and `quantiles` and shares of the `interval` as lists; see
         `Forecaster.predict`.
+
+        An error about the data is one of MLflow, which its server answers with status 400 and the sentence alone.
         """
+        try:
+            return self._predict(model_input, params or {})
+        except (TsForecastError, ValueError, TypeError) as error:
+            raise _refusal(str(error)) from error
+
+    def _predict(self, model_input: Any, asked: dict[str, Any]) -> Any:
         forecaster, panel = self.forecaster, self.forecaster.panel_
         if isinstance(panel, SupervisedPanel):
             return forecaster.predict(np.asarray(model_input))
-        asked = params or {}
         horizon = int(asked.get("horizon") or forecaster.horizon_)
         levels: dict[str, Any] = {name: list(asked.get(name, ())) for name in LEVELS}
         given = pd.DataFrame(model_input)
@@ -67,6 +74,16 @@ class Served:
         answer = forecaster.predict(context, future=future, horizon=horizon, **levels)
         answer = answer if dated is given else as_text(answer)  # text in, text out
         return answer.drop(columns=SERIES_COLUMN) if self._unnamed else answer
+
+
+def _refusal(sentence: str) -> Exception:
+    """Return an error of MLflow with a message that stays: its server would put all data, or a trace, before it."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    kept = property(lambda self: sentence, lambda self, longer: None)
+    refusal: Exception = type("RefusedError", (MlflowException,), {"message": kept})(sentence, error_code=BAD_REQUEST)
+    return refusal
 
 
 def _split(frame: pd.DataFrame, panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame | None]:

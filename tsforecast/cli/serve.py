@@ -1,0 +1,64 @@
+"""Command `tsforecast serve`: a saved model that answers requests over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tsforecast.cli.console import console, echo, warn
+from tsforecast.cli.options import Trust, words_of
+from tsforecast.cli.predict import saved_model
+
+
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder of a fitted forecaster or classifier.")],
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all networks.")] = "127.0.0.1",
+    max_bytes: Annotated[
+        int, typer.Option(help="Bytes of a request; a larger one is refused with status 413.")
+    ] = 4_000_000,
+    max_rows: Annotated[
+        int, typer.Option(help="Rows of a request, and of its answer; more are refused with status 413.")
+    ] = 100_000,
+    max_seconds: Annotated[
+        float, typer.Option(help="Time for reading a request (status 408), and again for its answer (503, 504).")
+    ] = 30.0,
+    max_waiting: Annotated[
+        int, typer.Option(help="Requests at a time; others are asked to come again, with status 503.")
+    ] = 200,
+    max_batch: Annotated[
+        int, typer.Option(help="Waiting requests that are computed in one pass; 1 computes each alone.")
+    ] = 64,
+    trust: Trust = None,
+) -> None:
+    """Answer requests over HTTP with a saved model: JSON rows in, forecasts or labels out, until Ctrl-C.
+
+    GET / describes the server, GET /openapi.json all fields, with an example that runs. There is no authentication.
+
+    curl -H "Content-Type: application/json" -d "{}" http://127.0.0.1:8000/forecast
+    """
+    if not _of_this_machine(host):
+        warn("Note", f"there is no authentication: whoever reaches {host} can ask, and read forecasts of the model")
+    with console.status("loading"):
+        from tsforecast.serving.app import Server
+        from tsforecast.serving.worker import Limits
+
+        limits = Limits(max_bytes, max_rows, max_seconds, max_waiting, max_batch)
+        server = Server(saved_model(model, words_of(trust)), port, host, limits)
+
+    def started() -> None:
+        echo(f"{model} answers at {server.url}; stop with Ctrl-C")
+
+    server.run(started)
+    echo(f"stopped after {server.answered} requests")
+
+
+def _of_this_machine(host: str) -> bool:
+    """Return whether an address is one that other machines do not reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
