@@ -53,7 +53,7 @@ def run_python_of(page: str) -> None:
         ("how-to/your-model", "same_weekdays"),
         ("how-to/exchange", "farm"),
         ("how-to/export", "(1, 7, 1) (1, 7, 1, 2)"),
-        ("how-to/serving", "422 the frame must"),
+        ("how-to/serving", "422 target column 'sales' does not exist; add it"),
         ("how-to/activities", "12 recordings of 6 users"),
         ("how-to/recordings", "majority 33.3%, p < 0.001"),
         ("how-to/other-libraries", "["),
