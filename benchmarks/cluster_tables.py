@@ -71,7 +71,7 @@ def scans(found: pd.DataFrame) -> str:
             "seconds": f"{row['seconds']:.1f}",
             "again": f"{row['seconds_again']:.2f}",
             "memory, MB": f"{row['anonymous_mb']:.0f}",
-            "speed of windows beside memory": ""
+            "speed of windows, relative to memory": ""
             if pd.isna(row["share_of_memory"])
             else f"{row['share_of_memory']:.0%}",
         }

@@ -53,7 +53,7 @@ def beside(found: pd.DataFrame) -> str:
                 "mean accuracy": f"{means['accuracy'].mean():.1%}",
                 "core seconds of a fit": f"{means['core_seconds'].median():.1f} ({means['core_seconds'].min():.1f} to "
                 f"{means['core_seconds'].max():.0f})",
-                "beside InceptionTime": f"{apart.mean():+.1f} points over {over}" if len(apart) else "-",
+                "compared with InceptionTime": f"{apart.mean():+.1f} points over {over}" if len(apart) else "-",
             }
         )
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))

@@ -10,7 +10,7 @@ CLOCKS = {"wall": "both cores", "processor": "one core"}
 
 
 def steps(found: pd.DataFrame) -> str:
-    """Draw each cell: how many times quicker a step of training is with kernels, in the mean and at worst."""
+    """Draw each cell: how many times faster a step of training is with kernels, in the mean and at worst."""
     kinds = {"module": "the cell alone", "network": "the whole network"}
     table = [
         {
@@ -30,7 +30,7 @@ def steps(found: pd.DataFrame) -> str:
 
 
 def convolutions(found: pd.DataFrame) -> str:
-    """Draw each way through a stack and each rival: how many times quicker kernels are, in the mean and at worst."""
+    """Draw each way through a stack and each rival: how many times faster kernels are, in the mean and at worst."""
     ways = {"last": "the last state", "all": "all states"}
     rivals = {"torch.nn": "`nn.Conv1d` over all steps", "torch": "the package without kernels"}
     table = []
@@ -41,7 +41,7 @@ def convolutions(found: pd.DataFrame) -> str:
             table.append(
                 {
                     "of": ways[path],
-                    "beside": name,
+                    "compared with": name,
                     "threads": f"{threads:.0f}",
                     "sizes": len(ratios),
                     "faster by": f"{mean:.1f}",
@@ -62,7 +62,7 @@ def fits(found: pd.DataFrame) -> str:
             rival = min(value for key, value in one["seconds"].items() if key != "fit")
             row |= {name: f"{one['seconds']['fit']:.2f} s", f"torch, {name}": f"{rival:.2f} s"}
             row |= {f"faster by, {name}": f"{one['ratio']:.1f}"}
-        row["five networks beside one"] = f"{part[part['kind'] == 'members']['ratio'].iloc[0]:.1f} times"
+        row["five networks for one"] = f"{part[part['kind'] == 'members']['ratio'].iloc[0]:.1f} times"
         table.append(row)
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
@@ -70,7 +70,7 @@ def fits(found: pd.DataFrame) -> str:
 def side_by_side(found: pd.DataFrame) -> str:
     """Draw each size as a line: many networks side by side, and one after the other by kernels and by torch."""
     names = {"side by side": "side by side", "in turn": "one after the other", "torch": "one after the other, torch"}
-    columns = ["cell", "units", "windows in a batch", *names.values(), "faster by, beside kernels", "beside torch"]
+    columns = ["cell", "units", "windows in a batch", *names.values(), "faster by, than kernels", "than torch"]
     table = []
     for _, row in found[found["kind"] == "together"].iterrows():
         seconds = row["seconds"]

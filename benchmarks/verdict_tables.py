@@ -38,8 +38,8 @@ def holds(row: pd.Series, name: str) -> bool:
 
 
 def power(part: pd.DataFrame) -> str:
-    """Draw the power beside the test that knows the memory and the best valid one, and the share of it that is kept."""
-    titles = {"known": "test that knows the memory", "best": "best valid test", "best_of_level": "best of our level"}
+    """Draw the power, that of the test that is given the memory and of the best valid one, and the share kept."""
+    titles = {"known": "test that is given the memory", "best": "best valid test", "best_of_level": "best of our level"}
     titles["best_hidden"] = "best valid test, noise included"
     table = []
     for _, row in part[part["part"] == "power"].iterrows():
