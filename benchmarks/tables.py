@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cluster_tables
 import gallery_tables
+import hierarchy_tables
 import pandas as pd
 import recording_tables
 import speed_tables
@@ -34,6 +35,7 @@ GALLERY = DOCS / "gallery" / "README.md"
 CLASSIFICATION = DOCS / "how-to" / "classification.md"
 RECORDINGS = DOCS / "benchmarks" / "recordings.md"
 SCALE = DOCS / "how-to" / "scale.md"
+HIERARCHIES = DOCS / "how-to" / "hierarchies.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",
@@ -536,6 +538,10 @@ DRAWN = {
     RECORDINGS: {
         "accuracies": lambda: recording_tables.accuracies(rows("recordings")),
         "beside": lambda: recording_tables.beside(rows("recordings")),
+    },
+    HIERARCHIES: {
+        "reconciliation": lambda: hierarchy_tables.methods(rows("hierarchies")),
+        "levels": lambda: hierarchy_tables.levels(rows("hierarchies"), "bike-sharing"),
     },
     SCALE: {name: partial(_of_cluster, name) for name in cluster_tables.DRAWN},
     OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
