@@ -58,7 +58,7 @@ def test_a_request_that_has_begun_is_finished_when_the_server_is_stopped(number:
         asking.join()
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
-    assert out == "stopped after 1 requests\n"
+    assert out == "stopped after 1 request\n"
     ((status, answer),) = found
     assert (status, len(answer["forecast"])) == (200, 3)
 

@@ -11,6 +11,7 @@ import typer
 from tsforecast.cli.console import console, echo, warn
 from tsforecast.cli.options import Trust, words_of
 from tsforecast.cli.predict import saved_model
+from tsforecast.errors import counted
 
 
 def serve(
@@ -53,7 +54,7 @@ def serve(
         echo(f"{model} answers at {server.url}; stop with Ctrl-C")
 
     server.run(started)
-    echo(f"stopped after {server.answered} requests")
+    echo(f"stopped after {counted(server.answered, 'request')}")
 
 
 def _of_this_machine(host: str) -> bool:

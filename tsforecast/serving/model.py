@@ -7,7 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -48,12 +48,15 @@ class Asked:
     steps: int
     levels: Mapping[str, float]
     records: bool  # the answer is a list of these, as the context was
+    own: bool  # the context came with the request
+    apart: bool  # no pass of several has it: hours that clocks skip are looked up further back
     notes: list[str]
 
     def goes_with(self, other: Asked) -> bool:
         """Return whether both can be forecast in one pass."""
         return (
-            (self.steps, self.levels) == (other.steps, other.levels)
+            not (self.apart or other.apart)
+            and (self.steps, self.levels) == (other.steps, other.levels)
             and all(getattr(self.panel, name) == getattr(other.panel, name) for name in ALIKE)
             and self.panel.ids.dtype.kind == other.panel.ids.dtype.kind
             and self.panel.values.dtype == other.panel.values.dtype
@@ -125,8 +128,9 @@ class ServedForecaster:
             panel, past, steps = self.forecaster.continued(context, future, steps, None)
             if past.extended and panel.roles.future and self.panel.roles.given.future:
                 past.extended()  # its problems are those of the request
+            apart = past.on_the_wall(steps) is not None
         records = isinstance(given.get("context", given.get("future")), list)
-        return Asked(panel, past, steps, levels, records, notes)
+        return Asked(panel, past, steps, levels, records, context is not None, apart, notes)
 
     def _check_answer(self, count: int, steps: int, levels: Mapping[str, float]) -> None:
         """Refuse answers of too many rows before anything is computed."""
@@ -204,7 +208,7 @@ class ServedForecaster:
     def _written(self, asked: Asked, own: tuple[Floats, Floats] | None) -> bytes:
         """Return the answer to a request, from its numbers, which are computed where there are none."""
         notes, panel = list(asked.notes), asked.panel
-        with noted(notes):
+        with noted(notes), reading("the context") if asked.own else nullcontext():
             points, quantiles = own or self.forecaster.numbers(asked.past, asked.steps, asked.levels)
             warn_unless_finite(points)
             warn_where_still(panel, quantiles)
@@ -370,13 +374,12 @@ def joined(panels: Sequence[Panel]) -> Panel:
 
 
 def _groups(asked: Sequence[Asked | Exception]) -> Iterator[list[int]]:
-    """Yield the places of requests that can be forecast in one pass; hours that clocks skip are looked up alone."""
+    """Yield the places of requests that can be forecast in one pass."""
     groups = list[list[int]]()
     for place, each in enumerate(asked):
         if isinstance(each, Exception):
             continue
-        own = each.past.on_the_wall(each.steps) is not None
-        fit = [] if own else [group for group in groups if each.goes_with(cast(Asked, asked[group[0]]))]
+        fit = [group for group in groups if each.goes_with(cast(Asked, asked[group[0]]))]
         (fit[0].append if fit else lambda place: groups.append([place]))(place)
     yield from groups
 
