@@ -7,7 +7,7 @@ PRETRAINED := .venv-pretrained
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test docs thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test docs pictures thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -56,6 +56,9 @@ $(VENV)/installed-docs: $(VENV)/installed-test
 docs: $(VENV)/installed-docs  ## Build the documentation into site/, with its links checked, and run its examples
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest --quiet tests/test_docs.py tests/test_readme.py
+
+pictures: $(VENV)/installed-docs  ## Make the pictures of reports on the pages again, in Chromium
+	$(BIN)/python docs/pictures.py
 
 thorough: $(VENV)/installed-test  ## Run the same tests on all other models, and with more draws, in some ten minutes
 	$(BIN)/python -m pytest -m "thorough and not slow and not adapters" --numprocesses 2 --dist loadfile
