@@ -17,7 +17,8 @@ from tests.helpers.commands import tsforecast as tsforecast_command
 from tsforecast import GRUForecaster, Panel
 from tsforecast.checks import between, flag, jobs, one_of, share_or_count, whole
 from tsforecast.cli.files import lines_of
-from tsforecast.cli.options import ALIKE, FLAGS, PHRASES, RENAMED, NetworkOptions, as_option, expand_options
+from tsforecast.cli.options import NetworkOptions, expand_options
+from tsforecast.cli.wording import ALIKE, FLAGS, PHRASES, RENAMED, as_option
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -252,8 +253,9 @@ def test_a_command_takes_the_fields_of_its_dataclasses_as_options() -> None:
     def fit(data: str, network: NetworkOptions, model: str = "gru") -> None:
         given.extend([data, model, network.settings()])
 
-    assert " ".join(inspect.signature(fit).parameters) == "data model epochs seed loss recipe window validation_origins"
-    unasked = dict.fromkeys(["epochs", "loss", "recipe", "validation_origins"])
+    names = "data model epochs seed device verbose loss recipe window validation_origins project context"
+    assert " ".join(inspect.signature(fit).parameters) == names
+    unasked = dict.fromkeys(["epochs", "device", "verbose", "loss", "recipe", "validation_origins"])
     fit(data="a.csv", model="rnn", window=3, seed=0, **unasked)
     assert given == ["a.csv", "rnn", {"window": 3, "random_state": 0}]
 

@@ -14,7 +14,8 @@ from tests.helpers.commands import tsforecast
 from tests.helpers.workbook import workbook
 from tsforecast.cli import files
 from tsforecast.cli.data import read_panel
-from tsforecast.cli.options import DataOptions, _without, as_option
+from tsforecast.cli.options import DataOptions
+from tsforecast.cli.wording import _without, as_option
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 
 DAY = datetime.date(2023, 2, 1)

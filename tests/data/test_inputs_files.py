@@ -14,7 +14,8 @@ from tests.helpers.workbook import workbook
 from tsforecast.cli.app import app
 from tsforecast.cli.data import read_panel
 from tsforecast.cli.files import read_file
-from tsforecast.cli.options import DataOptions, as_option
+from tsforecast.cli.options import DataOptions
+from tsforecast.cli.wording import as_option
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
 

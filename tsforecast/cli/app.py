@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, takewhile
 from typing import Annotated
 
@@ -14,15 +14,16 @@ import typer
 from tsforecast.cli.classify import classify
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.detect import detect
-from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, seal, track_sync
+from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, init, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
-from tsforecast.cli.options import PlainGroup, as_option
+from tsforecast.cli.options import PlainGroup
 from tsforecast.cli.predict import predict
 from tsforecast.cli.scenario import scenario
 from tsforecast.cli.serve import serve
 from tsforecast.cli.tune import tune, tune_report
 from tsforecast.cli.verify import record_key, verify
+from tsforecast.cli.wording import as_option
 from tsforecast.errors import TsForecastError
 
 # Heavy imports stand inside the commands, so that `tsforecast --help` answers at once.
@@ -34,31 +35,46 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets_app, name="datasets")
-for command in (
-    check,
-    plan,
-    leaderboard,
-    classify,
-    report,
-    fit,
-    predict,
-    scenario,
-    inspect,
-    monitor,
-    detect,
-    serve,
-    verify,
-    record_key,
-    tune,
-    tune_report,
-    audit,
-    seal,
-):
-    app.command()(command)
-# Options that this command does not know are the benchmark's own.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(benchmark)
-app.command("compile")(compile_kernels)
-app.command()(track_sync)
+# Each command with two examples, in the order in which a newcomer needs them.
+COMMANDS: dict[Callable[..., None], tuple[str, str]] = {
+    init: ("init shops.csv --horizon 14", "init shops.csv --id shop --time day --target sales --future price"),
+    check: ("check shops.csv --id shop", "check shops.csv --horizon 14 --fill-gaps --sort"),
+    plan: ("plan shops.csv --id shop", "plan co2-weekly --models ets,gru"),
+    leaderboard: (
+        "leaderboard co2-weekly",
+        "leaderboard shops.csv --id shop --horizon 14 --models ets,gru --out results",
+    ),
+    classify: (
+        "classify moves.csv --label gesture --group user",
+        "classify moves.zip --files {user}/{gesture}/*.csv",
+    ),
+    report: ("report results", "report results more-results --metric rmse --out both.html"),
+    fit: ("fit co2-weekly --out model", "fit shops.csv --id shop --future price --recipe best --out model"),
+    predict: ("predict model --interval 80", "predict model --data new.csv --horizon 7 --out next.csv"),
+    scenario: (
+        "scenario model --set price=8.5 --future plan.csv",
+        "scenario model --set holiday@2024-12-24=1 --future plan.csv --out if.csv",
+    ),
+    inspect: ("inspect model", "inspect results/model"),
+    serve: ("serve model", "serve model --port 8123 --max-rows 5000"),
+    monitor: ("monitor model --data new.csv", "monitor model"),
+    detect: ("detect model --data new.csv", "detect model --data new.csv --level 0.001 --out found.html"),
+    verify: ("verify forecasts.jsonl", "verify forecasts.jsonl --data truth.csv --key desk.pub.pem"),
+    record_key: ("record-key desk.pem", "record-key keys/desk.pem"),
+    tune: ("tune co2-weekly --trials 30", "tune shops.csv --id shop --horizon 14 --time-budget 600 --out tuned"),
+    tune_report: ("tune-report tuned", "tune-report tuned --out search.json"),
+    audit: ("audit co2-weekly --model gru", "audit shops.csv --id shop --model reduction --level data"),
+    seal: ("seal shops.csv --test 60", "seal co2-weekly --test 0.2"),
+    benchmark: ("benchmark", "benchmark accuracy --no-measure --out drawn"),
+    compile_kernels: ("compile", "compile --help"),
+    track_sync: ("track-sync", "track-sync runs/mlflow-unsent"),
+}
+NAMES: dict[Callable[..., None], str] = {compile_kernels: "compile"}
+for command, examples in COMMANDS.items():
+    # Options that the benchmark does not know are those of its script.
+    own = {"allow_extra_args": True, "ignore_unknown_options": True} if command is benchmark else None
+    epilog = "\n\n".join(["Examples:", *(f"tsforecast {words}" for words in examples)])
+    app.command(NAMES.get(command), context_settings=own, epilog=epilog)(command)
 # Base of all errors of typer about arguments of a command, of which it exports this one alone.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 

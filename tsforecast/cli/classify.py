@@ -14,10 +14,11 @@ from tsforecast.cli.console import (
     COMPARISON,
     console,
     echo,
+    interruptible,
     note_replaced,
     progress,
+    require_results,
     show_classification,
-    suffix_of,
     warn,
     write_comparison,
     write_frame,
@@ -26,19 +27,14 @@ from tsforecast.cli.console import (
 from tsforecast.cli.data import tracked
 from tsforecast.cli.dates import Form
 from tsforecast.cli.options import (
-    Address,
     Causal,
-    ComparisonFolder,
+    ClusterOptions,
     DataOptions,
-    Jobs,
     Labelled,
-    Mlflow,
     RecordingOptions,
-    Report,
-    Seeds,
+    ResultOptions,
     TrainingOptions,
     expand_options,
-    note_of,
     on_cluster,
 )
 from tsforecast.cli.recordings import (
@@ -52,9 +48,9 @@ from tsforecast.cli.recordings import (
     read_new,
     read_recordings,
 )
+from tsforecast.cli.wording import note_of
 from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, counted, nearest, raise_any
-from tsforecast.estimators.registry import CLASSIFIER_NAMES
-from tsforecast.files import require_place
+from tsforecast.estimators.registry import CLASSIFIER_NAMES, known_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,9 +65,11 @@ PROTOCOLS = ("given", "leave-users-out", "random")
 @expand_options
 def classify(
     data: Labelled,
+    training: TrainingOptions,
+    fits: ClusterOptions,
+    results: ResultOptions,
     recordings: RecordingOptions,
     reading: DataOptions,
-    training: TrainingOptions,
     models: Annotated[
         str,
         typer.Option(help=f"Names with commas, or all: {', '.join(CLASSIFIER_NAMES)}; the majority is always there."),
@@ -84,12 +82,6 @@ def classify(
         ),
     ] = None,
     causal: Causal = False,
-    seeds: Seeds = 1,
-    jobs: Jobs = 1,
-    address: Address = None,
-    report: Report = None,
-    mlflow: Mlflow = False,
-    out: ComparisonFolder = None,
 ) -> None:
     """Compare classifiers of labelled recordings with the majority, on people that they have not learned from.
 
@@ -98,41 +90,40 @@ def classify(
     from tsforecast.evaluation.compare_classifiers import compare_classifiers
 
     chosen = _classifiers(models, training, causal)
-    if report:
-        suffix_of(report)
-        require_place(report.parent)
-    if out:
-        require_place(out, mark=COMPARISON)
-    unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
+    require_results(results, COMPARISON)
     panel, label = read_recordings(data, reading, recordings)
     for note in panel.notes:
         warn("Note", note_of(note))
     if at_steps(panel, label):
         chosen = _for_steps(chosen, named=models != CLASSIFIERS and "all" not in models.split(","))
     protocols, test = _split(panel, protocol)
-    if out:
-        note_replaced(out, {*chosen, "majority"})
+    if results.out:
+        note_replaced(results.out, {*chosen, "majority"})
     title = f"{data}: {label}"
-    shown = progress(f"{data}: ", None)
-    with on_cluster(address, jobs) as n_jobs, tracked(mlflow, data), shown as started:
-        results = compare_classifiers(
+    with (
+        interruptible(results),
+        on_cluster(fits.address, fits.jobs) as n_jobs,
+        tracked(results.mlflow, data),
+        progress(f"{data}: ", None) as started,
+    ):
+        found = compare_classifiers(
             chosen,
             panel,
             label,
             protocol=protocols,
             test=test,
-            seeds=seeds,
+            seeds=fits.seeds,
             n_jobs=n_jobs,
-            checkpoint=unfinished,
+            checkpoint=results.unfinished,
             progress=lambda model, by, fold: started(f"{model}, {by}, fold {fold + 1}"),
         )
-    show_classification(results, title, console)
-    if out and unfinished:
-        write_comparison(results, out, title, COMPARISON)
-        shutil.rmtree(unfinished, ignore_errors=True)
-    if report:
-        write_report(results, report, title)
-    if results.failures:
+    show_classification(found, title, console)
+    if results.out and results.unfinished:
+        write_comparison(found, results.out, title, COMPARISON)
+        shutil.rmtree(results.unfinished, ignore_errors=True)
+    if results.report:
+        write_report(found, results.report, title)
+    if found.failures:
         raise typer.Exit(1)
 
 
@@ -151,10 +142,10 @@ def fit_classifier(
     chosen = _classifiers(model, training, causal, verbose=int(console.is_terminal))
     if len(chosen) != 1:
         raise ParameterError(f"--model takes one name: got {model}; classify compares several")
-    chosen[model.strip()].saved_params()  # which refuses what cannot be saved, before it is fitted
+    next(iter(chosen.values())).saved_params()  # which refuses what cannot be saved, before it is fitted
     panel, label = read_recordings(data, reading, recordings)
     output = "step" if at_steps(panel, label) else "recording"
-    classifier = (_for_steps(chosen) if output == "step" else chosen)[model.strip()]
+    classifier = next(iter((_for_steps(chosen) if output == "step" else chosen).values()))
     tested = tested_part(panel)
     learned = panel if tested is None else panel.select(~tested)
     classifier.fit(learned, label)
@@ -238,7 +229,7 @@ def _classifiers(names: str, training: TrainingOptions, causal: bool, **more: An
     from tsforecast.estimators.registry import make_classifier
 
     words = [name.strip() for name in names.split(",") if name.strip()]
-    wanted = [name for word in words for name in (CLASSIFIER_NAMES if word == "all" else [word])]
+    wanted = [name for word in words for name in (CLASSIFIER_NAMES if word == "all" else [known_name(word, True)])]
     if not wanted:
         raise ParameterError(f"at least one model must be named: choose from {', '.join(CLASSIFIER_NAMES)}")
     unknown = [name for name in wanted if name not in CLASSIFIER_NAMES]

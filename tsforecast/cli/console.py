@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tsforecast.cli.options import note_of
+from tsforecast.cli.wording import note_of
 from tsforecast.errors import (
     DataError,
     DataWarning,
@@ -25,13 +26,15 @@ from tsforecast.errors import (
     ParameterError,
     TrackingWarning,
     TrainingWarning,
+    counted,
     shorten,
 )
-from tsforecast.files import new_file, write_or_return
+from tsforecast.files import new_file, require_place, write_or_return
 
 if TYPE_CHECKING:
     from tsforecast.anomalies.results import Anomalies
     from tsforecast.cli.dates import Form
+    from tsforecast.cli.options import ResultOptions
     from tsforecast.data.panel import Panel
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison
     from tsforecast.evaluation.leaderboard import Leaderboard
@@ -241,6 +244,23 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
         yield lambda name: bar.update(task, completed=next(done), description=f"{title}{name}")
 
 
+@contextmanager
+def interruptible(results: ResultOptions) -> Iterator[None]:
+    """Where the user ends a comparison, print how many fits are kept and how to go on; leave with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        place = results.unfinished
+        kept = len([*place.glob("*.parquet")]) if place and place.is_dir() else 0
+        if kept:
+            rows = f"rows of {counted(kept, 'finished fit')} are kept in {place}"
+            warn("Interrupted", f"{rows}; the same command goes on from there")
+        else:
+            remedy = "none was finished" if place else "with --out FOLDER those that are finished are kept"
+            warn("Interrupted", f"no fit is kept: {remedy}")
+        raise typer.Exit(130) from None
+
+
 def as_polars(forecasts: Any) -> Any:
     """Return forecasts in any form as a polars frame; of a pandas index all but numbers of rows is kept."""
     import pandas as pd
@@ -337,6 +357,15 @@ def suffix_of(path: Path, known: Sequence[str] = REPORTS, what: str = "a report"
             return suffix
     endings = ", ".join([*known[:-2], " or ".join(known[-2:])])
     raise ParameterError(f"{what} must end in {endings}: got {str(path)!r}")
+
+
+def require_results(results: ResultOptions, mark: str) -> None:
+    """Refuse files and folders that cannot be written before the data are read; `mark` is a file of the folder."""
+    if results.report:
+        suffix_of(results.report)
+        require_place(results.report.parent)
+    if results.out:
+        require_place(results.out, mark=mark)
 
 
 def write_report(board: Leaderboard | ClassifierComparison, path: Path, title: str) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tsforecast.cli.console import echo, warn
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of, read_file
-from tsforecast.cli.options import DataOptions, require_absent
+from tsforecast.cli.options import CutoffOptions, DataOptions, require_absent
 from tsforecast.errors import (
     Argument,
     DataError,
@@ -174,30 +174,20 @@ def horizon_of(task: Task | None, panel: Panel, horizon: int | None) -> int:
     return found
 
 
-def protocol_of(
-    task: Task | None,
-    panel: Panel,
-    horizon: int | None,
-    origins: int | None = None,
-    step: int | None = None,
-    align: str | None = None,
-    gap: int = 0,
-    min_past: int = 1,
-    independent_series: bool = False,
-) -> Protocol:
+def protocol_of(task: Task | None, panel: Panel, test: CutoffOptions) -> Protocol:
     """Return the horizon of `horizon_of`, and the cutoffs that were given, or the card's, or as many as the data allow.
 
     The card's cutoffs belong to the card's horizon alone. The reason is printed where the data decide.
     """
     from tsforecast.data.protocol import Protocol, default_cutoffs
 
-    horizon = horizon_of(task, panel, horizon)
+    horizon, origins, step = horizon_of(task, panel, test.horizon), test.origins, test.step
     if task and task.horizon == horizon:
         origins, step = (task.origins if origins is None else origins), (task.step if step is None else step)
     known = 1 if origins is None else origins
-    protocol = Protocol(horizon, known, step, gap, min_past=min_past, align=align)  # type: ignore[arg-type] # it checks
+    protocol = Protocol(horizon, known, step, align=test.align, **test.more)  # type: ignore[arg-type] # it checks
     if origins is None:
-        origins, step, reason = default_cutoffs(panel, protocol, independent_series)
+        origins, step, reason = default_cutoffs(panel, protocol, test.independent_series)
         echo(f"{reason}; see --origins.")
     return replace(protocol, origins=origins, step=step)
 

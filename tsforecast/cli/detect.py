@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from tsforecast.cli.console import console, echo, show_anomalies, suffix_of
-from tsforecast.cli.options import ContextDateFormat, Trust, words_of
+from tsforecast.cli.options import ContextDateFormat, Trust, expand_options, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster
 from tsforecast.errors import ParameterError
 from tsforecast.files import require_place, write_or_return
 
 
+@expand_options
 def detect(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[

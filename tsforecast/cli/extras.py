@@ -1,4 +1,4 @@
-"""Commands besides forecasts: `tsforecast check | seal | datasets | benchmark | compile | track-sync`."""
+"""Commands besides forecasts: `tsforecast init | check | seal | datasets | benchmark | compile | track-sync`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -17,20 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tsforecast.cli.console import console, echo, show_pairs
-from tsforecast.cli.data import default_ledger, protocol_of, read_panel
-from tsforecast.cli.options import (
-    Align,
-    Data,
-    DataOptions,
-    Horizon,
-    Origins,
-    PlainGroup,
-    as_option,
-    expand_options,
-    note_of,
-)
-from tsforecast.errors import DataError, Phrase, UnknownNameError, nearest, shorten
-from tsforecast.files import require_place, shipped, write_or_return
+from tsforecast.cli.data import default_ledger, horizon_of, protocol_of, read_panel, read_table
+from tsforecast.cli.options import Align, CutoffOptions, Data, DataOptions, Horizon, PlainGroup, expand_options
+from tsforecast.cli.project import PROJECT, written
+from tsforecast.cli.wording import as_option, note_of
+from tsforecast.errors import DataError, Phrase, Problem, UnknownNameError, nearest, shorten
+from tsforecast.files import OutputError, require_place, shipped, write_or_return
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,10 +93,33 @@ def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.
     echo(f"{name} is here. {panel}")
 
 
-@expand_options
-def check(
-    data: Data, reading: DataOptions, horizon: Horizon = None, origins: Origins = None, align: Align = None
+@partial(expand_options, shared=False)
+def init(
+    reading: DataOptions,
+    data: Annotated[
+        str | None, typer.Argument(metavar="NAME_OR_FILE", help="A dataset's name, or a file.", show_default="none yet")
+    ] = None,
+    horizon: Horizon = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path(PROJECT),
 ) -> None:
+    """Write project.toml: data, columns, horizon and folder of results for all commands, and comments on the rest."""
+    if out.exists():
+        must = f"there must be no {str(out)!r} yet"
+        raise OutputError(Problem(must, "there is one", "edit it, or name another with --out and --project"))
+    columns = {name: value for name, value in vars(reading).items() if value not in (None, False)}
+    if data:
+        panel, task, _ = read_table(data, reading)
+        horizon = horizon if task and horizon is None else horizon_of(task, panel, horizon)
+        source, target = panel.source, list(panel.roles.given.target)
+        if task is None and source.form == "frame":
+            found = {"time": source.time, "id": source.id, "target": target[0] if len(target) == 1 else target}
+            columns = {name: value for name, value in found.items() if value} | columns
+    write_or_return(written(data, columns, horizon), out)
+    echo(f"wrote {out}; next: tsforecast check")
+
+
+@expand_options
+def check(data: Data, test: CutoffOptions, reading: DataOptions) -> None:
     """Describe a dataset or file, its faults and the plan of a run, without training; exit code 1 if a run refuses it.
 
     Faults that can be repaired are counted, and the rest is described as it would be after the repair.
@@ -125,7 +141,7 @@ def check(
                 panel, task = read_panel(data, mend)
         except DataError:
             raise error from None
-    protocol = protocol_of(task, panel, horizon, origins, align=align)
+    protocol = protocol_of(task, panel, test)
     plan = _plan(panel, protocol)
     show_pairs(_overview(panel, protocol.horizon) | plan, data)
     if faults is None and not any(str(plan.get(run)).startswith("refused: ") for run in ("leaderboard", "fit")):

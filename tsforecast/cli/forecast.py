@@ -16,8 +16,10 @@ from tsforecast.cli.console import (
     console,
     echo,
     heading_of,
+    interruptible,
     note_replaced,
     progress,
+    require_results,
     show_audit,
     show_leaderboard,
     show_pairs,
@@ -40,36 +42,30 @@ from tsforecast.cli.data import (
 from tsforecast.cli.files import SUFFIXES
 from tsforecast.cli.options import (
     MODELS,
-    Address,
     Align,
     AnyData,
-    Audit,
     Causal,
-    ComparisonFolder,
     Data,
     DataOptions,
-    Gap,
+    FitsOptions,
     Horizon,
-    IndependentSeries,
-    Jobs,
-    Metric,
     MinPast,
     Mlflow,
     Model,
     Models,
     NetworkOptions,
-    Origins,
     Recipe,
     RecordingOptions,
-    Refit,
-    Report,
-    Seeds,
-    Step,
+    ResultOptions,
+    RunningOptions,
+    ScoringOptions,
+    SealOptions,
+    TestOptions,
     expand_options,
-    note_of,
     on_cluster,
     require_absent,
 )
+from tsforecast.cli.wording import note_of
 from tsforecast.errors import (
     ParameterError,
     Problem,
@@ -81,175 +77,148 @@ from tsforecast.errors import (
 from tsforecast.files import require_place
 
 if TYPE_CHECKING:
+    from tsforecast.catalog.card import Task
     from tsforecast.data.panel import Panel
+    from tsforecast.data.protocol import Protocol
+    from tsforecast.evaluation.leaderboard import Leaderboard
     from tsforecast.forecasters.base import Forecaster
 
 
 @expand_options
 def leaderboard(
     data: Data,
+    test: TestOptions,
+    scoring: ScoringOptions,
     networks: NetworkOptions,
+    fits: FitsOptions,
+    sealed: SealOptions,
+    results: ResultOptions,
     reading: DataOptions,
-    horizon: Horizon = None,
     models: Models = MODELS,
-    origins: Origins = None,
-    step: Step = None,
-    gap: Gap = 0,
-    min_past: MinPast = 1,
-    align: Align = None,
-    refit: Refit = False,
-    audit: Audit = "data",
-    metric: Metric = "mase",
-    distributions: Annotated[
-        bool,
-        typer.Option(
-            "--distributions",
-            help="Score distributions, their coverage and width, also where neither --metric nor a model asks for it.",
-        ),
-    ] = False,
-    margin: Annotated[float, typer.Option(help="Skill within which a model is equivalent to the reference.")] = 0.02,
-    independent_series: IndependentSeries = False,
-    seeds: Seeds = 1,
-    jobs: Jobs = 1,
-    address: Address = None,
-    within: Annotated[
-        str | None,
-        typer.Option(
-            help="Time that it may take, such as 10min; fewer cutoffs are tested, or models fitted once, to fit it.",
-            show_default="no limit",
-        ),
-    ] = None,
-    forecast: Annotated[
-        bool,
-        typer.Option(
-            "--forecast", help="Fit each model once more, on all data: the report has what it forecasts next."
-        ),
-    ] = False,
-    seal: Annotated[
-        Path | None,
-        typer.Option(
-            help="Ledger of a sealed test part, see tsforecast seal: openings are counted.",
-            show_default="NAME_OR_FILE.seal, where there is one",
-        ),
-    ] = None,
-    closed: Annotated[
-        bool, typer.Option("--closed", help="Compare on the rows before the sealed ones, which stay closed.")
-    ] = False,
-    report: Report = None,
-    mlflow: Mlflow = False,
-    out: ComparisonFolder = None,
 ) -> None:
     """Compare networks with the naive forecasts on a dataset or on your own file."""
-    from tsforecast.checks import one_of
-    from tsforecast.evaluation.backtest import Backtest
-    from tsforecast.evaluation.duration import seconds_of, within_time
+    from tsforecast.evaluation.duration import seconds_of
     from tsforecast.evaluation.entries import named
-    from tsforecast.evaluation.leaderboard import leaderboard as compare
-    from tsforecast.evaluation.leaderboard import needs_distributions
-    from tsforecast.evaluation.seal import read_ledger
 
-    raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
-    if within is not None:
-        seconds_of(within)  # a mistake is found before the data are read
+    test.check()
+    if fits.within is not None:
+        seconds_of(fits.within)  # a mistake is found before the data are read
     files, names = _files_among(models)
     chosen = _models(names, networks.settings()) if names else {}
     chosen |= {path.name.partition(".")[0]: read_forecasts(path, reading.id) for path in files}
-    if report:
-        suffix_of(report)
-        require_place(report.parent)
-    if out:
-        require_place(out, mark=BOARD)
-    unfinished = out.with_name(f"{out.name}.unfinished") if out else None  # rows of fits, until all are done
-    seal = seal or (default_ledger(data) if closed or default_ledger(data).exists() else None)
-    panel, task = read_panel(data, reading)
-    panel, seal = (read_ledger(seal).before(panel), None) if closed and seal else (panel, seal)
-    protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
-    protocol = replace(protocol, refit=refit, audit=None if audit == "none" else audit)  # type: ignore[arg-type]
-    if within is not None:
-        all_models = named(chosen)
-        scored = distributions or needs_distributions(all_models, metric, {})
-        test = Backtest(protocol.prepared(panel), protocol, scored)
-        protocol, why = within_time(within, all_models, test, seeds, jobs, independent_series)
-        echo(f"{why}.")
+    require_results(results, BOARD)
+    panel, task, seal = _unsealed(data, reading, sealed)
+    protocol = protocol_of(task, panel, test)
+    if fits.within is not None:
+        protocol = _cutoffs_within(fits, chosen, panel, protocol, test, scoring.distributions)
     title = f"{data}, horizon {protocol.horizon}"
-    if out:
-        note_replaced(out, {*named(chosen), *(path.name.partition(".")[0] for path in files)})
-    shown = progress(f"{data}: ", len(named(chosen)))
-    with on_cluster(address, jobs) as n_jobs, tracked(mlflow, data), shown as started:
-        board = compare(
-            chosen,
+    if results.out:
+        note_replaced(results.out, {*named(chosen), *(path.name.partition(".")[0] for path in files)})
+    with interruptible(results):
+        with tracked(results.mlflow, data):
+            board = _compared(chosen, panel, protocol, data, test, scoring, fits, results.unfinished, seal)
+        show_leaderboard(board, title, console)
+        if results.out and results.unfinished:
+            write_board(board, panel, results.out, title)
+            shutil.rmtree(results.unfinished, ignore_errors=True)
+        if results.report:
+            write_report(board, results.report, title)
+    if board.failures:
+        raise typer.Exit(1)
+
+
+def _unsealed(data: str, reading: DataOptions, sealed: SealOptions) -> tuple[Panel, Task | None, Path | None]:
+    """Return the panel, the task of its card, and the ledger to count the comparison in; see `SealOptions`."""
+    from tsforecast.evaluation.seal import read_ledger
+
+    ledger = sealed.seal or (default_ledger(data) if sealed.closed or default_ledger(data).exists() else None)
+    panel, task = read_panel(data, reading)
+    return (read_ledger(ledger).before(panel), task, None) if sealed.closed and ledger else (panel, task, ledger)
+
+
+def _cutoffs_within(
+    fits: FitsOptions, models: dict[str, Any], panel: Panel, protocol: Protocol, test: TestOptions, distributions: bool
+) -> Protocol:
+    """Return a protocol that keeps to a time; print what is left out for that."""
+    from tsforecast.evaluation.backtest import Backtest
+    from tsforecast.evaluation.duration import within_time
+    from tsforecast.evaluation.entries import named
+    from tsforecast.evaluation.leaderboard import needs_distributions
+
+    every = named(models)
+    scored = distributions or needs_distributions(every, test.metric, {})
+    trial = Backtest(protocol.prepared(panel), protocol, scored)
+    protocol, why = within_time(str(fits.within), every, trial, fits.seeds, fits.jobs, test.independent_series)
+    echo(f"{why}.")
+    return protocol
+
+
+def _compared(
+    models: dict[str, Any],
+    panel: Panel,
+    protocol: Protocol,
+    data: str,
+    test: TestOptions,
+    scoring: ScoringOptions,
+    fits: FitsOptions,
+    unfinished: Path | None,
+    seal: Path | None,
+) -> Leaderboard:
+    """Return the board of models, whose names are shown as their fits begin."""
+    from tsforecast.evaluation.entries import named
+    from tsforecast.evaluation.leaderboard import leaderboard as compare
+
+    counts = {"origins": protocol.origins, "step": protocol.step, "align": protocol.align}
+    asked = test.more | counts | {"refit": protocol.refit, "independent_series": test.independent_series}
+    with (
+        on_cluster(fits.address, fits.jobs) as n_jobs,
+        progress(f"{data}: ", len(named(models))) as started,
+    ):
+        return compare(
+            models,
             panel,
             protocol.horizon,
-            origins=protocol.origins,
-            step=protocol.step,
-            gap=gap,
-            refit=protocol.refit,
-            metric=metric,
-            distributions=distributions or None,
-            forecast=forecast,
-            audit=protocol.audit,
-            seeds=seeds,
+            **asked,
+            metric=test.metric,
+            margin=scoring.margin,
+            distributions=scoring.distributions or None,
+            forecast=scoring.forecast,
+            seeds=fits.seeds,
             n_jobs=n_jobs,
             checkpoint=unfinished,
             progress=started,
-            min_past=min_past,
-            align=protocol.align,
-            margin=margin,
-            independent_series=independent_series,
             seal=seal,
         )
-    show_leaderboard(board, title, console)
-    if out and unfinished:
-        write_board(board, panel, out, title)
-        shutil.rmtree(unfinished, ignore_errors=True)
-    if report:
-        write_report(board, report, title)
-    if board.failures:
-        raise typer.Exit(1)
 
 
 @expand_options
 def plan(
     data: Data,
+    test: TestOptions,
     networks: NetworkOptions,
+    fits: RunningOptions,
     reading: DataOptions,
-    horizon: Horizon = None,
     models: Models = MODELS,
-    origins: Origins = None,
-    step: Step = None,
-    gap: Gap = 0,
-    min_past: MinPast = 1,
-    align: Align = None,
-    refit: Refit = False,
-    audit: Audit = "data",
-    metric: Metric = "mase",
-    independent_series: IndependentSeries = False,
-    seeds: Seeds = 1,
-    jobs: Jobs = 1,
 ) -> None:
     """Predict which gains a leaderboard could show, the cutoffs that it needs, and its time, by a few short fits."""
-    from tsforecast.checks import one_of
     from tsforecast.evaluation.plan import plan as plan_of
 
-    raise_any(one_of("audit", audit, ("data", "fit", "none")), ParameterError)
+    test.check()
     chosen = _models(models, networks.settings())
     panel, task = read_panel(data, reading)
-    protocol = protocol_of(task, panel, horizon, origins, step, align, gap, min_past, independent_series)
+    protocol = protocol_of(task, panel, test)
     found = plan_of(
         panel,
         protocol.horizon,
         origins=protocol.origins,
         step=protocol.step,
-        gap=gap,
-        metric=metric,
-        min_past=min_past,
         align=protocol.align,
-        independent_series=independent_series,
+        metric=test.metric,
+        independent_series=test.independent_series,
         models=chosen,
-        refit=refit,
-        audit=None if audit == "none" else audit,  # type: ignore[arg-type]
-        seeds=seeds,
-        n_jobs=jobs,
+        seeds=fits.seeds,
+        n_jobs=fits.jobs,
+        **test.more,
     )
     show_plan(found, f"{data}, horizon {protocol.horizon}", console)
 
@@ -360,11 +329,12 @@ def fit(
         echo(f"FILE must hold {', '.join(map(repr, columns))} for the {horizon} steps after each series")
 
 
-def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
+@expand_options
+def inspect(model: Annotated[Path, typer.Argument(help="Folder of a saved model.")]) -> None:
     """Describe a saved model: its kind, the data it was fitted on, and the versions that wrote it."""
     from tsforecast.estimators.persistence import summary
 
-    show_pairs(summary(folder))
+    show_pairs(summary(model))
 
 
 @expand_options
@@ -417,13 +387,13 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return models by name, those of other software as they are."""
     from tsforecast.adapters.names import is_foreign
     from tsforecast.adapters.names import make as make_foreign
-    from tsforecast.estimators.registry import MODEL_NAMES, make
+    from tsforecast.estimators.registry import MODEL_NAMES, known_name, make
     from tsforecast.forecasters.base import Forecaster
 
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not wanted:
         raise ParameterError(f"at least one model must be named: got {names!r}; choose from {', '.join(MODEL_NAMES)}")
-    wanted = [name for word in wanted for name in (MODEL_NAMES if word == "all" else [word])]
+    wanted = [name for word in wanted for name in (MODEL_NAMES if word == "all" else [known_name(word)])]
     unknown = [name for name in wanted if name not in MODEL_NAMES and not is_foreign(name)]
     if unknown:
         raise UnknownNameError([f"model {name!r} does not exist; {nearest(name, MODEL_NAMES)}" for name in unknown])
@@ -434,7 +404,7 @@ def _models(names: str, settings: dict[str, Any]) -> dict[str, Any]:
     lack = f"{', '.join(models)} {'have' if len(models) > 1 else 'has'} no such setting"
     ignored = [
         name
-        for name in ("window", "max_epochs", "members", "loss", "validation_origins")
+        for name in ("window", "max_epochs", "members", "loss", "validation_origins", "device")
         if name in settings and name not in known
     ]
     raise_any([Problem("must be left out", lack, parameter=name) for name in ignored], ParameterError)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsforecast.cli.console import echo, warn
-from tsforecast.cli.options import ContextDateFormat, Trust, words_of
+from tsforecast.cli.options import ContextDateFormat, Trust, expand_options, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster
 from tsforecast.errors import DataError, ParameterError, counted
 from tsforecast.files import require_place, sha256, write_or_return
@@ -43,6 +43,7 @@ class State:
     version: int = 1
 
 
+@expand_options
 def monitor(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import shlex
-import sys
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 
-from tsforecast.errors import Argument, Parameter, ParameterError, Part, Phrase, Problem, Reference, Row, raise_any
+from tsforecast.cli.project import PROJECT, from_project, used
+from tsforecast.cli.wording import PARAMETERS
+from tsforecast.errors import ParameterError, Problem, raise_any
 from tsforecast.estimators.registry import LOSS_NAMES
 
 
@@ -67,24 +69,27 @@ Labelled = Annotated[
         help="A dataset's name; a CSV, Excel or Parquet table; a folder or zip, one file a recording; .ts or .arff.",
     ),
 ]
-Report = Annotated[Path | None, typer.Option(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")]
+# Panels of the help: options that answer one question stand together.
+_test = partial(typer.Option, rich_help_panel="Test")
+_network = partial(typer.Option, rich_help_panel="Networks")
+_running = partial(typer.Option, rich_help_panel="Running")
+_results = partial(typer.Option, rich_help_panel="Results")
+_reading = partial(typer.Option, rich_help_panel="Reading a file")
+
+Report = Annotated[Path | None, _results(help="Report to write, by its ending: HTML, Markdown (md) or JSON.")]
 ComparisonFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
+    _results(help="Folder for report, table and rows; an interrupted comparison resumes from there."),
 ]
-Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the dataset's, or a season")]
-Origins = Annotated[int | None, typer.Option(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
-Step = Annotated[int | None, typer.Option(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
-Gap = Annotated[int, typer.Option(help="Steps between a cutoff and the first forecast.")]
+Horizon = Annotated[int | None, _test(help="Steps to forecast.", show_default="the dataset's, or a season")]
+Origins = Annotated[int | None, _test(help="Cutoffs to test.", show_default="the dataset's, or 10 to 30")]
+Step = Annotated[int | None, _test(help="Steps between cutoffs.", show_default="the dataset's, or the horizon")]
 Metric = Annotated[
     str,
-    typer.Option(
+    _test(
         help="Ranks the models: mase, mae, rmse, smape, rmsse, wape, mape or owa, or by their distributions crps, wql "
         "or msis."
     ),
-]
-IndependentSeries = Annotated[
-    bool, typer.Option("--independent-series", help="Series at one time do not depend on each other: count series.")
 ]
 ContextDateFormat = Annotated[
     str | None,
@@ -98,10 +103,10 @@ Trust = Annotated[
         show_default="none",
     ),
 ]
-MinPast = Annotated[int, typer.Option(help="Observed steps that a cutoff needs; shorter series are left out.")]
+MinPast = Annotated[int, _test(help="Observed steps that a cutoff needs; shorter series are left out.")]
 Align = Annotated[
     str | None,
-    typer.Option(
+    _test(
         help="Cutoffs at the same time in all series, or counted from the end of each: time or end.",
         show_default="time, refused where that loses most series",
     ),
@@ -116,20 +121,16 @@ Models = Annotated[
     ),
 ]
 MODELS = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"
-Refit = Annotated[bool, typer.Option("--refit", help="Fit anew at each cutoff.")]
-Audit = Annotated[str, typer.Option(help="Prove that nothing leaks: data (quick), fit (about ten fits) or none.")]
 Causal = Annotated[
     bool,
-    typer.Option("--causal", help="Networks look back alone, so that their labels can be streamed: not bidirectional."),
+    _network("--causal", help="Networks look back alone, so that their labels can be streamed: not bidirectional."),
 ]
-Seeds = Annotated[int, typer.Option(help="Fits of each network, from --seed on; their spread is shown.")]
-Jobs = Annotated[int, typer.Option(help="Processes to share the fits between; -1 for one on each core.")]
-Address = Annotated[
-    str | None, typer.Option(help="Ray cluster: auto, host:port, or local.", show_default="this machine")
-]
+Seeds = Annotated[int, _running(help="Fits of each network, from --seed on; their spread is shown.")]
+Jobs = Annotated[int, _running(help="Processes to share the fits between; -1 for one on each core.")]
+Address = Annotated[str | None, _running(help="Ray cluster: auto, host:port, or local.", show_default="this machine")]
 Mlflow = Annotated[
     bool,
-    typer.Option("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
+    _results("--mlflow", help="Keep each fit as a run of MLflow: in mlflow.db, or at MLFLOW_TRACKING_URI."),
 ]
 
 
@@ -138,20 +139,30 @@ def _whole_or_text(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
+SHOWN = ("verbose",)  # no parameter of the library
+
+
 class Options:
     """Base of options that belong together, which `expand_options` gives to a command."""
 
     def settings(self) -> dict[str, Any]:
         """Return those that were given, as parameters of the library."""
-        return {PARAMETERS.get(name, name): value for name, value in vars(self).items() if value is not None}
+        given = {name: value for name, value in vars(self).items() if value is not None and name not in SHOWN}
+        return {PARAMETERS.get(name, name): value for name, value in given.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """Settings of the training of networks."""
 
-    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None
-    seed: Annotated[int, typer.Option(help="Random seed of the networks.")] = 0
+    epochs: Annotated[int | None, _network(help="Maximum number of epochs.")] = None
+    seed: Annotated[int, _network(help="Random seed of the networks.")] = 0
+    device: Annotated[
+        str | None, _running(help="Device that trains networks: cpu, cuda, cuda:1 or mps.", show_default="auto")
+    ] = None
+    verbose: Annotated[
+        bool, _running("--verbose", help="Print each epoch of each network, and the trace of a fit that failed.")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +170,7 @@ class LossOptions(TrainingOptions):
     """Settings of the training of forecasting networks."""
 
     loss: Annotated[
-        str | None, typer.Option(help=f"Loss of the networks: {', '.join(LOSS_NAMES)}.", show_default="mae")
+        str | None, _network(help=f"Loss of the networks: {', '.join(LOSS_NAMES)}.", show_default="mae")
     ] = None
 
 
@@ -172,12 +183,12 @@ class NetworkOptions(LossOptions):
 
     recipe: Annotated[
         Recipe | None,
-        typer.Option(help="Settings of the networks by name: fast takes half the time, best three times as long."),
+        _network(help="Settings of the networks by name: fast takes half the time, best three times as long."),
     ] = None
-    window: Annotated[int | None, typer.Option(help="Steps that a network reads.", show_default="auto")] = None
+    window: Annotated[int | None, _network(help="Steps that a network reads.", show_default="auto")] = None
     validation_origins: Annotated[
         Any,
-        typer.Option(
+        _network(
             help="Blocks of a horizon that validate a network, or auto: up to four.",
             parser=_whole_or_text,
             metavar="INTEGER|auto",
@@ -194,7 +205,122 @@ class NetworkOptions(LossOptions):
         return dict(RECIPES[self.recipe or "default"].settings) | given
 
 
-_reading = partial(typer.Option, rich_help_panel="Reading a file")
+@dataclass(frozen=True, kw_only=True)
+class CutoffOptions(Options):
+    """The horizon, and the cutoffs of a test."""
+
+    horizon: Horizon = None
+    origins: Origins = None
+    step: Step = None
+    align: Align = None
+    independent_series: ClassVar[bool] = False
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """Return further settings of the protocol."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOptions(CutoffOptions):
+    """How forecasters are tested."""
+
+    gap: Annotated[int, _test(help="Steps between a cutoff and the first forecast.")] = 0
+    min_past: MinPast = 1
+    refit: Annotated[bool, _test("--refit", help="Fit again at each cutoff.")] = False
+    audit: Annotated[str, _test(help="Prove that nothing leaks: data (fast), fit (about ten fits) or none.")] = "data"
+    metric: Metric = "mase"
+    independent_series: Annotated[  # type: ignore[misc] # a command without this option has the constant
+        bool, _test("--independent-series", help="Series at one time do not depend on each other: count series.")
+    ] = False
+
+    def check(self) -> None:
+        """Refuse a mistake before the data are read."""
+        from tsforecast.checks import one_of
+
+        raise_any(one_of("audit", self.audit, ("data", "fit", "none")), ParameterError)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """Return further settings of the protocol."""
+        audit = None if self.audit == "none" else self.audit
+        return {"gap": self.gap, "min_past": self.min_past, "refit": self.refit, "audit": audit}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(Options):
+    """Further scores of a leaderboard, and forecasts in its report."""
+
+    distributions: Annotated[
+        bool,
+        _test(
+            "--distributions",
+            help="Score distributions, their coverage and width, also where neither --metric nor a model asks for it.",
+        ),
+    ] = False
+    margin: Annotated[float, _test(help="Skill within which a model is equivalent to the reference.")] = 0.02
+    forecast: Annotated[
+        bool,
+        _results("--forecast", help="Fit each model once more, on all data: the report has what it forecasts next."),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions(Options):
+    """How often models are fitted, and in how many processes."""
+
+    seeds: Seeds = 1
+    jobs: Jobs = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions(RunningOptions):
+    """Where the fits of a comparison run, and how often."""
+
+    address: Address = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitsOptions(ClusterOptions):
+    """Where the fits of a leaderboard run, and in which time."""
+
+    within: Annotated[
+        str | None,
+        _running(
+            help="Time that it may take, such as 10min; fewer cutoffs are tested, or models fitted once, to fit it.",
+            show_default="no limit",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealOptions(Options):
+    """The sealed test part of a dataset or file."""
+
+    seal: Annotated[
+        Path | None,
+        _test(
+            help="Ledger of a sealed test part, see tsforecast seal: openings are counted.",
+            show_default="NAME_OR_FILE.seal, where there is one",
+        ),
+    ] = None
+    closed: Annotated[
+        bool, _test("--closed", help="Compare on the rows before the sealed ones, which stay closed.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultOptions(Options):
+    """Files of a comparison."""
+
+    report: Report = None
+    mlflow: Mlflow = False
+    out: ComparisonFolder = None
+
+    @property
+    def unfinished(self) -> Path | None:
+        """Return the folder for rows of fits, until all are done."""
+        return self.out.with_name(f"{self.out.name}.unfinished") if self.out else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,22 +397,66 @@ class RecordingOptions(Options):
     ] = None
 
 
-def expand_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take the fields of its dataclass parameters as options, after its own ones."""
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+ProjectFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of options, which tsforecast init writes; those of the command win.",
+        callback=from_project,
+        is_eager=True,  # it is read before the other options, whose defaults it has
+        show_default=f"{PROJECT}, where there is one",
+    ),
+]
+
+
+def expand_options(command: Callable[..., None], shared: bool = True) -> Callable[..., None]:
+    """Let a command take the fields of its dataclass parameters as options after its own, if `shared` from a project.
+
+    With ``--verbose``, where it is among them, all that is logged is printed.
+    """
     parameters = inspect.signature(command, eval_str=True).parameters
     kinds: dict[str, Any] = {name: one.annotation for name, one in parameters.items() if is_dataclass(one.annotation)}
     fields = {name: inspect.signature(kind, eval_str=True).parameters for name, kind in kinds.items()}
     own = [one.replace(kind=one.KEYWORD_ONLY) for name, one in parameters.items() if name not in kinds]
 
     @wraps(command)
-    def expanded(**given: Any) -> None:
+    def expanded(context: Any = None, project: Path | None = None, **given: Any) -> None:
+        given = used(context, given, project) if project else given
         built = {name: kind(**{field: given.pop(field) for field in fields[name]}) for name, kind in kinds.items()}
-        command(**given, **built)
+        with _details() if any(getattr(group, "verbose", False) for group in built.values()) else nullcontext():
+            command(**given, **built)
 
     params = [*own, *(one for group in fields.values() for one in group.values())]
+    if shared:
+        params.append(
+            inspect.Parameter("project", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ProjectFile)
+        )
+    params.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     expanded.__signature__ = inspect.Signature(params)  # type: ignore[attr-defined]
     expanded.__annotations__ = {one.name: one.annotation for one in params} | {"return": None}
     return expanded
+
+
+@contextmanager
+def _details() -> Iterator[None]:
+    """Print on stderr all that the package logs, as it happens."""
+    log, handler = logging.getLogger("tsforecast"), _Details()
+    before = log.level
+    log.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+class _Details(logging.Handler):
+    """Prints records of the log; notes have a handler of their own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "note", False):
+            Console(stderr=True).print(record.getMessage(), style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def require_absent(where: str, why: str, **given: object) -> None:
@@ -310,81 +480,3 @@ def on_cluster(address: str | None, jobs: int) -> Iterator[int | None]:
 def words_of(given: list[str] | None) -> list[str]:
     """Return the words of an option that may be given several times, each time with several words and commas."""
     return [word.strip() for text in given or () for word in text.split(",")]
-
-
-# Options that are not called like the parameter of the library; the others are ALIKE.
-RENAMED = {
-    "season_length": "season",
-    "nan_policy": "nan",
-    "max_epochs": "epochs",
-    "members": "recipe",
-    "random_state": "seed",
-    "ledger": "out",
-    "storage": "out",
-    "n_jobs": "jobs",
-    "give_up": "all_trials",
-    "changes": "set",
-}
-PARAMETERS = {option: name for name, option in RENAMED.items()}
-ALIKE = (
-    *("time", "target", "id", "group", "past", "future", "categories", "frequency", "fill_gaps", "sort", "duplicates"),
-    "horizon",
-    *("window", "origins", "step", "gap", "min_past", "metric", "audit", "seeds", "cutoffs", "level", "trials"),
-    *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
-    *("interval", "quantiles", "paths", "loss", "trust", "address", "record", "record_key", "key", "head"),
-    *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test", "memory", "tail"),
-    *("port", "max_bytes", "max_rows", "max_seconds", "max_waiting", "max_batch"),
-)
-FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
-# What is a frame, or a name, to the library is a file, or a folder, on the command line.
-PHRASES = {
-    "reader": "",
-    "repair": "one command repairs all of it: ",
-    "repair fitted": "all of it is repaired by a model that was fitted with ",
-    "no value": "",
-    "future frame": "pass --future FILE, with rows",
-    "data": "the file",
-    "context": "the file of --data",
-    "search": "--out",
-    "date format": "give its format{}",
-    "two columns": "pass --time {}",
-    "wide": "turn it with pandas.read_csv(FILE){}",
-}
-
-
-def note_of(note: str) -> str:
-    """Return a note about data as the command line shows it."""
-    return Problem.of(note).map(as_option)
-
-
-def as_option(part: Reference) -> Part:
-    """Return a part of an error message as the command line shows it: options in place of the library's keywords."""
-    if isinstance(part, Phrase) and isinstance(part.value, dict):  # the whole command, to paste
-        options = [str(as_option(Argument(name, value))) for name, value in part.value.items()]
-        anew = [option.split()[0] for option in options]
-        command = [] if part.key == "repair fitted" else [shlex.join(["tsforecast", *_without(sys.argv[1:], anew)])]
-        return PHRASES[part.key] + " ".join([*command, *options])
-    if isinstance(part, Phrase):
-        return PHRASES[part.key].format(part.value)
-    if isinstance(part, Row) or not (part.name in RENAMED or part.name in ALIKE):
-        return part
-    option = "--" + RENAMED.get(part.name, part.name).replace("_", "-")
-    if isinstance(part, Parameter) or part.name in FLAGS or part.value == "":
-        value = ""
-    else:
-        names = part.value if isinstance(part.value, list) else [part.value]
-        text = ",".join("none" if name is False else str(name) for name in names)
-        value = " ..." if ... in names else f" {shlex.quote(text)}"
-    return f"{getattr(part, 'verb', '')} {option}{value}".lstrip()
-
-
-def _without(words: list[str], options: list[str]) -> list[str]:
-    """Return the words of a command without options that will follow anew, and their values."""
-    kept, value = list[str](), False
-    for word in words:
-        name, equals, _ = word.partition("=")
-        if value or name in options:
-            value = not value and not equals and name[2:].replace("-", "_") not in FLAGS
-        else:
-            kept.append(word)
-    return kept

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from tsforecast.cli.console import as_polars, console, echo, show_lines, suffix_
 from tsforecast.cli.data import FORMAT_FILE, kept_form, read_next
 from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
-from tsforecast.cli.options import ContextDateFormat, Trust, require_absent, words_of
+from tsforecast.cli.options import ContextDateFormat, Options, Trust, expand_options, require_absent, words_of
 from tsforecast.errors import Argument, ParameterError, Part, Phrase, Problem, Reference, TsForecastError, raise_any
 from tsforecast.files import require_place
 
@@ -28,10 +29,89 @@ CLEANING = (
     *("fill_gaps", "sort", "duplicates", "nan_policy", "frequency"),
     *("resample", "aggregate", "tolerance", "decimal"),
 )
+_forecast = partial(typer.Option, rich_help_panel="Forecast")
+_files = partial(typer.Option, rich_help_panel="Results")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForecastOptions(Options):
+    """Which numbers are forecast."""
+
+    horizon: Annotated[int | None, _forecast(help="Steps to forecast.", show_default="the model's")] = None
+    interval: Annotated[
+        list[str] | None,
+        _forecast(help="Central intervals, such as 80 or 50,95: two columns for each, in percent or as shares."),
+    ] = None
+    quantiles: Annotated[
+        list[str] | None, _forecast(help="Quantiles, such as 0.1,0.5,0.9: a column for each level between 0 and 1.")
+    ] = None
+    tidy: Annotated[
+        bool, _forecast("--tidy", help="A row for each quantile and end of an interval, in place of a column.")
+    ] = False
+    paths: Annotated[
+        int | None,
+        _forecast(help="Possible futures to draw in place of the forecast: rows of each, with its number as path."),
+    ] = None
+    seed: Annotated[int | None, _forecast(help="Random seed of --paths.", show_default="0")] = None
+    ended: Annotated[
+        str | None,
+        _forecast(
+            help="Series that ended long before the others: drop or forecast.", show_default="forecast, with a note"
+        ),
+    ] = None
+
+    @property
+    def levels(self) -> dict[str, list[float]]:
+        """Return shares and levels, as parameters of the library."""
+        return {"interval": shares_of(self.interval), "quantiles": _levels(self.quantiles)}
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """Return the options that ask for more than the forecast."""
+        more = {"interval": self.interval, "quantiles": self.quantiles}
+        return more | {"tidy": self.tidy or None, "ended": self.ended}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions(Options):
+    """Files of forecasts."""
+
+    out: Annotated[
+        Path | None,
+        _files(
+            help="CSV or Parquet file for the forecasts, or a folder for Parquet files of many, which the same command "
+            "goes on with where it was interrupted.",
+            show_default="print them",
+        ),
+    ] = None
+    record: Annotated[
+        Path | None, _files(help="File to append a record of the forecasts to, which tsforecast verify checks.")
+    ] = None
+    record_key: Annotated[
+        Path | None, _files(help="Private key that signs the record; tsforecast record-key makes one.")
+    ] = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder for files of forecasts, None where they go to one file or are printed."""
+        return self.out if self.out and not self.out.suffix else None
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Return the record and its key, as parameters of the library."""
+        return {"record": self.record, "record_key": self.record_key}
+
+    @property
+    def words(self) -> dict[str, Path | None]:
+        """Return the same by their options."""
+        return {name.replace("_", "-"): path for name, path in self.kept.items()}
+
+
+@expand_options
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
+    asked: ForecastOptions,
+    files: RecordOptions,
     new: Annotated[
         str | None, typer.Argument(help="Data to forecast from, or recordings to classify.", show_default="--data")
     ] = None,
@@ -46,86 +126,64 @@ def predict(
         Path | None, typer.Option(help="Such a file of the future covariates, for the steps to forecast.")
     ] = None,
     date_format: ContextDateFormat = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", show_default="the model's")] = None,
-    interval: Annotated[
-        list[str] | None,
-        typer.Option(help="Central intervals, such as 80 or 50,95: two columns for each, in percent or as shares."),
-    ] = None,
-    quantiles: Annotated[
-        list[str] | None, typer.Option(help="Quantiles, such as 0.1,0.5,0.9: a column for each level between 0 and 1.")
-    ] = None,
-    tidy: Annotated[
-        bool, typer.Option("--tidy", help="A row for each quantile and end of an interval, in place of a column.")
-    ] = False,
-    paths: Annotated[
-        int | None,
-        typer.Option(help="Possible futures to draw in place of the forecast: rows of each, with its number as path."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed of --paths.", show_default="0")] = None,
     id: Annotated[
         str | None,
         typer.Option(help="Column that names recordings to classify.", show_default="as those that were fitted"),
     ] = None,
-    ended: Annotated[
-        str | None,
-        typer.Option(
-            help="Series that ended long before the others: drop or forecast.", show_default="forecast, with a note"
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV or Parquet file for the forecasts, or a folder for Parquet files of many, which the same command "
-            "goes on with where it was interrupted.",
-            show_default="print them",
-        ),
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option(help="File to append a record of the forecasts to, which tsforecast verify checks.")
-    ] = None,
-    record_key: Annotated[
-        Path | None, typer.Option(help="Private key that signs the record; tsforecast record-key makes one.")
-    ] = None,
     trust: Trust = None,
 ) -> None:
     """Forecast the steps that follow the fitted data, or other data; of a classifier, predict labels of recordings."""
-    from tsforecast.cli.fan import WIDTH, fans  # after the help: it loads numpy
-    from tsforecast.data.samples import SupervisedPanel
-    from tsforecast.distributions.predictions import asked_levels
     from tsforecast.forecasters.base import Forecaster
 
-    folder = out if out and not out.suffix else None
-    if folder:
-        require_absent("with a folder of forecasts", "paths go to a file that ends in .csv or .parquet", paths=paths)
-        require_absent("with a folder of forecasts", "what is recorded is in one file", record=record)
-    elif out:
-        suffix_of(out, (".csv", ".parquet"), "a file")
-        require_place(out.parent)
-    asked = {"interval": shares_of(interval), "quantiles": _levels(quantiles)}
-    kept = {"record": record, "record_key": record_key}
-    kept_words = {name.replace("_", "-"): path for name, path in kept.items()}
-    asked_words = {"interval": interval, "quantiles": quantiles, "tidy": tidy or None, "ended": ended}
-    if not any(asked.values()):
-        require_absent("without --interval or --quantiles", "each row holds one of these", tidy=tidy or None)
-    if paths is None:
-        require_absent("without --paths", "a forecast has nothing at random", seed=seed)
-    else:
-        why = "paths are drawn of all series, a row for each number"
-        require_absent("with --paths", "a record holds forecasts", **kept_words)
-        require_absent("with --paths", why, interval=interval, quantiles=quantiles, tidy=tidy or None, ended=ended)
+    levels = asked.levels
+    _check(asked, files)
     if new and data:
         raise ParameterError(f"data must be named once: got {new!r} and --data {str(data)!r}; leave one out")
     forecaster = saved_model(model, words_of(trust))
-    if not isinstance(forecaster, Forecaster):
-        of: dict[str, Any] = {"future": future, "date-format": date_format, "horizon": horizon, "paths": paths}
-        require_absent("for a classifier", "it belongs to forecasts", **of, **asked_words, **kept_words)
-        require_absent("for a classifier", "labels go to a file that ends in .csv or .parquet", out=folder)
-        if not (new or data):
-            raise ParameterError("recordings to classify must be named: tsforecast predict MODEL NEW")
-        predict_labels(forecaster, model, new or str(data), id, out)
+    if isinstance(forecaster, Forecaster):
+        require_absent("for a forecaster", "series have the names that were fitted", id=id)
+        _forecast_of(forecaster, model, Path(new) if new else data, future, date_format, asked, files, levels)
         return
-    require_absent("for a forecaster", "series have the names that were fitted", id=id)
-    data = Path(new) if new else data
+    of: dict[str, Any] = {"future": future, "date-format": date_format, "horizon": asked.horizon, "paths": asked.paths}
+    require_absent("for a classifier", "it belongs to forecasts", **of, **asked.words, **files.words)
+    require_absent("for a classifier", "labels go to a file that ends in .csv or .parquet", out=files.folder)
+    if not (new or data):
+        raise ParameterError("recordings to classify must be named: tsforecast predict MODEL NEW")
+    predict_labels(forecaster, model, new or str(data), id, files.out)
+
+
+def _check(asked: ForecastOptions, files: RecordOptions) -> None:
+    """Refuse options that do not go together, and files that cannot be written."""
+    if files.folder:
+        why = "paths go to a file that ends in .csv or .parquet"
+        require_absent("with a folder of forecasts", why, paths=asked.paths)
+        require_absent("with a folder of forecasts", "what is recorded is in one file", record=files.record)
+    elif files.out:
+        suffix_of(files.out, (".csv", ".parquet"), "a file")
+        require_place(files.out.parent)
+    if not any(asked.levels.values()):
+        require_absent("without --interval or --quantiles", "each row holds one of these", tidy=asked.tidy or None)
+    if asked.paths is None:
+        require_absent("without --paths", "a forecast has nothing at random", seed=asked.seed)
+    else:
+        require_absent("with --paths", "a record holds forecasts", **files.words)
+        require_absent("with --paths", "paths are drawn of all series, a row for each number", **asked.words)
+
+
+def _forecast_of(
+    forecaster: Forecaster,
+    model: Path,
+    data: Path | None,
+    future: Path | None,
+    date_format: str | None,
+    asked: ForecastOptions,
+    files: RecordOptions,
+    levels: dict[str, list[float]],
+) -> None:
+    """Write or print the forecasts of a model."""
+    from tsforecast.data.samples import SupervisedPanel
+    from tsforecast.distributions.predictions import asked_levels
+
     panel = forecaster.panel_
     if future and not panel.roles.given.future:
         raise ParameterError(
@@ -133,46 +191,45 @@ def predict(
             "name them when it is fitted, with tsforecast fit --future COLUMNS"
         )
     if isinstance(panel, SupervisedPanel):
-        require_absent(
-            "for a model of windows",
-            "the command line writes points of windows alone; load the model in Python",
-            interval=interval,
-            quantiles=quantiles,
-            paths=paths,
-            out=folder,
-            **kept_words,
-        )
+        why = "the command line writes points of windows alone; load the model in Python"
+        of = {"interval": asked.interval, "quantiles": asked.quantiles, "paths": asked.paths, "out": files.folder}
+        require_absent("for a model of windows", why, **of, **files.words)
     context, form = context_of(panel, model, data, date_format)
-    if not (data or out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
-        ended = ended or "forecast"
+    if not (data or files.out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
+        asked = replace(asked, ended=asked.ended or "forecast")
     with lines_of(future):
         rows = None
         if future:
             rows, _ = read_next(
                 future, model, panel.source.time, date_format, panel.roles.given.future, texts_of(panel)
             )
-        if paths is None:
-            how: dict[str, Any] = {"horizon": horizon, "ended": ended, **asked, "tidy": tidy, **kept}
-            found = forecaster.predict(context, future=rows, **how, to=folder)
-            if folder:
-                echo(f"forecasts in Parquet files in {folder}")
+        if asked.paths is None:
+            how: dict[str, Any] = {"horizon": asked.horizon, "ended": asked.ended, **levels, "tidy": asked.tidy}
+            found = forecaster.predict(context, future=rows, **how, **files.kept, to=files.folder)
+            if files.folder:
+                echo(f"forecasts in Parquet files in {files.folder}")
                 return
         else:
-            found = forecaster.sample(paths, seed or 0, context, future=rows, horizon=horizon)
+            found = forecaster.sample(asked.paths, asked.seed or 0, context, future=rows, horizon=asked.horizon)
         frame = as_polars(found)
-    levels = asked_levels(**asked)
-    write_frame(frame, with_levels(form, levels), out)
-    if out:
-        echo(f"{len(frame)} {'numbers of paths' if paths else 'quantiles' if tidy else 'forecasts'} in {out}")
-    if record:
-        echo(f"recorded in {record}")
-    if out:
-        return
-    if interval and not tidy and sys.stdout.isatty():
-        panel = panel if context is None else context
-        if ended == "drop":
-            panel = panel.select(~panel.ended(max(horizon or forecaster.horizon_, panel.season_length)))
-        show_lines(fans(panel, frame, levels, min(console.width, WIDTH)))
+    names = asked_levels(**levels)
+    write_frame(frame, with_levels(form, names), files.out)
+    if files.out:
+        many = "numbers of paths" if asked.paths else "quantiles" if asked.tidy else "forecasts"
+        echo(f"{len(frame)} {many} in {files.out}")
+    if files.record:
+        echo(f"recorded in {files.record}")
+    if asked.interval and not (asked.tidy or files.out) and sys.stdout.isatty():
+        _draw(panel if context is None else context, frame, names, asked, asked.horizon or forecaster.horizon_)
+
+
+def _draw(panel: Panel, frame: Any, names: Mapping[str, float], asked: ForecastOptions, horizon: int) -> None:
+    """Draw forecasts with their intervals on the terminal."""
+    from tsforecast.cli.fan import WIDTH, fans  # after the help: it loads numpy
+
+    if asked.ended == "drop":
+        panel = panel.select(~panel.ended(max(horizon, panel.season_length)))
+    show_lines(fans(panel, frame, names, min(console.width, WIDTH)))
 
 
 def shares_of(given: list[str] | None) -> list[float]:

@@ -10,12 +10,13 @@ import typer
 from tsforecast.cli.console import as_polars, echo, suffix_of, write_frame
 from tsforecast.cli.data import read_next
 from tsforecast.cli.files import lines_of
-from tsforecast.cli.options import ContextDateFormat, Trust, words_of
+from tsforecast.cli.options import ContextDateFormat, Trust, expand_options, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster, shares_of, texts_of, with_levels
 from tsforecast.errors import ParameterError, Problem
 from tsforecast.files import require_place
 
 
+@expand_options
 def scenario(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model that reads columns known ahead.")],
     change: Annotated[

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from tsforecast.cli.console import console, echo, warn
-from tsforecast.cli.options import Trust, words_of
+from tsforecast.cli.options import Trust, expand_options, words_of
 from tsforecast.cli.predict import saved_model
 from tsforecast.errors import counted
 
 
+@expand_options
 def serve(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted forecaster or classifier.")],
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8000,

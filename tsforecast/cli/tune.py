@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,15 +17,13 @@ from tsforecast.cli.console import console, echo, show_leaderboard, show_search,
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
     Address,
-    Align,
     AnyData,
+    CutoffOptions,
     DataOptions,
-    Horizon,
     LossOptions,
     Mlflow,
-    Origins,
+    Options,
     RecordingOptions,
-    Step,
     expand_options,
     require_absent,
 )
@@ -55,43 +55,56 @@ SPACE: dict[str, Any] = {
 CLASSIFIER_SPACE = {name: values for name, values in SPACE.items() if name != "window"}
 
 
-@expand_options
-def tune(
-    data: AnyData,
-    reading: DataOptions,
-    recordings: RecordingOptions,
-    training: LossOptions,
+_search = partial(typer.Option, rich_help_panel="Search")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """Which settings are tried, how, and how long."""
+
     space: Annotated[
-        Path | None, typer.Option(help="TOML file of the space.", show_default="cells, units, layers, window, ...")
-    ] = None,
-    trials: Annotated[int, typer.Option(help="Settings to try.")] = 50,
-    searcher: Annotated[str, typer.Option(help="tpe, gp, random, grid, bohb or hyperopt.")] = "tpe",
-    scheduler: Annotated[str, typer.Option(help="auto, asha, hyperband, median, pbt or none.")] = "auto",
+        Path | None, _search(help="TOML file of the space.", show_default="cells, units, layers, window, ...")
+    ] = None
+    trials: Annotated[int, _search(help="Settings to try.")] = 50
+    searcher: Annotated[str, _search(help="tpe, gp, random, grid, bohb or hyperopt.")] = "tpe"
+    scheduler: Annotated[str, _search(help="auto, asha, hyperband, median, pbt or none.")] = "auto"
     metric: Annotated[
         str,
-        typer.Option(
+        _search(
             help="Error whose skill counts: mase (skill), mae, rmse, smape, rmsse; of distributions crps; of labels "
             "error (skill), log_loss."
         ),
-    ] = "skill",
+    ] = "skill"
     time_budget: Annotated[
-        float | None, typer.Option(help="Seconds after which every trial ends.", show_default="no limit")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue this search if it was started.")] = False,
+        float | None, _search(help="Seconds after which every trial ends.", show_default="no limit")
+    ] = None
+    resume: Annotated[bool, _search("--resume", help="Continue this search if it was started.")] = False
     all_trials: Annotated[
-        bool,
-        typer.Option("--all-trials", help="Continue, also where half of the trials show that nothing beats naive."),
-    ] = False,
-    validation_origins: Annotated[int, typer.Option(help="Validation parts that a trial is scored on.")] = 1,
+        bool, _search("--all-trials", help="Continue, also where half of the trials show that nothing beats naive.")
+    ] = False
+    validation_origins: Annotated[int, _search(help="Validation parts that a trial is scored on.")] = 1
+
+    def parameters(self, classifies: bool) -> dict[str, Any]:
+        """Return parameters of the search."""
+        given = {name: value for name, value in vars(self).items() if name not in ("space", "resume", "all_trials")}
+        space = _read_space(self.space) if self.space else CLASSIFIER_SPACE if classifies else SPACE
+        resume = "auto" if self.resume or self.all_trials else False
+        return given | {"space": space, "resume": resume, "give_up": not self.all_trials}
+
+
+@expand_options
+def tune(
+    data: AnyData,
+    searched: SearchOptions,
+    test: CutoffOptions,
+    training: LossOptions,
+    recordings: RecordingOptions,
+    reading: DataOptions,
     address: Address = None,
     folds: Annotated[
         int | None,
         typer.Option(help="With --label: groups to test, each with a search of its own.", show_default="1"),
     ] = None,
-    horizon: Horizon = None,
-    origins: Origins = None,
-    step: Step = None,
-    align: Align = None,
     mlflow: Mlflow = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the search.", show_default="tune-NAME")] = None,
 ) -> None:
@@ -100,16 +113,12 @@ def tune(
     from tsforecast.search.search import RaySearch
     from tsforecast.sequences.neural import NeuralClassifier
 
-    label = recordings.label
-    if label or recordings.files:
+    label, protocol = recordings.label, None
+    classifies = bool(label or recordings.files)
+    if classifies:
         why = "it belongs to forecasts, sequences are classified whole"
-        require_absent("with --label", why, horizon=horizon, origins=origins, step=step, align=align)
+        require_absent("with --label", why, **vars(test))
         require_absent("with --label", "classifiers learn from the cross entropy alone", loss=training.loss)
-    else:
-        require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
-        require_absent("without --label", "forecasts have no labels", output=recordings.output)
-    protocol = None
-    if label or recordings.files:
         panel, label = read_recordings(data, reading, recordings)
         if at_steps(panel, label):
             raise DataError(
@@ -117,29 +126,23 @@ def tune(
                 "compare settings in Python, with output='step'"
             )
     else:
+        require_absent("without --label", "forecasts are tested at cutoffs, see --origins", folds=folds)
+        require_absent("without --label", "forecasts have no labels", output=recordings.output)
         panel, task = read_panel(data, reading)
-        protocol = protocol_of(task, panel, horizon, origins, step, align)
+        protocol = protocol_of(task, panel, test)
     out = out or Path(f"tune-{Path(data).stem}")
     search = RaySearch(
-        (NeuralClassifier if label else NeuralForecaster)(**training.settings()),
-        _read_space(space) if space else CLASSIFIER_SPACE if label else SPACE,
-        trials=trials,
-        searcher=searcher,  # type: ignore[arg-type] # the search checks these
-        scheduler=scheduler,  # type: ignore[arg-type]
-        metric=metric,  # type: ignore[arg-type]
-        time_budget=time_budget,
+        (NeuralClassifier if classifies else NeuralForecaster)(**training.settings()),
+        **searched.parameters(classifies),
         address=address,
         storage=out.absolute().parent,
         name=out.name,
-        resume="auto" if resume or all_trials else False,
-        give_up=not all_trials,
         random_state=training.seed,
-        validation_origins=validation_origins,
         horizon=protocol.horizon if protocol else None,
         verbose=1,
     )
     with tracked(mlflow, data):
-        if label or protocol is None:
+        if protocol is None:
             tune_classifier(search, panel, str(label), 1 if folds is None else folds, out)
         else:
             _tune_forecaster(search, panel, protocol, data, out)

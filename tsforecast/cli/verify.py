@@ -10,8 +10,9 @@ import typer
 
 from tsforecast.cli.console import echo, warn
 from tsforecast.cli.files import lines_of, read_file
-from tsforecast.cli.options import Trust, note_of, require_absent, words_of
+from tsforecast.cli.options import Trust, require_absent, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster
+from tsforecast.cli.wording import note_of
 from tsforecast.errors import raise_any
 
 if TYPE_CHECKING:

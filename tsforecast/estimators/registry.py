@@ -72,6 +72,19 @@ MODEL_NAMES = (*NAIVE_FAMILY, "anchor", *CLASSICAL, *INTERMITTENT, "reduction", 
 CLASSIFIER_NAMES = tuple(name for name in _CLASSIFIERS if name != "neural")  # whose cell is to be chosen
 
 
+def known_name(name: str, classifier: bool = False) -> str:
+    """Return the name of a model however it is spelled, as tables show it; another text as it is.
+
+    Examples
+    --------
+    >>> known_name("GRU"), known_name("SeasonalNaiveForecaster"), known_name("seasonal_naive"), known_name("GRUU")
+    ('gru', 'seasonal-naive', 'seasonal-naive', 'GRUU')
+    """
+    names, shown = (_CLASSIFIERS, CLASSIFIER_NAMES) if classifier else (_NAMES, MODEL_NAMES)
+    spelled = {spelling.lower(): each for each in shown for spelling in (each, names[each])}
+    return spelled.get(name.strip().lower().replace("_", "-"), name)
+
+
 def estimator_class(name: str) -> type[Any]:
     """Return an estimator's class by its name, which is one of `CLASSES`."""
     found: type[Any] = getattr(import_module(f"tsforecast.{_MODULES[name]}"), name)

@@ -15,7 +15,7 @@ from tsforecast.data import frames
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import Protocol
 from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any
-from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, make
+from tsforecast.estimators.registry import INTERMITTENT, MODEL_NAMES, NAIVE_FAMILY, known_name, make
 from tsforecast.evaluation.backtest import Backtest
 from tsforecast.evaluation.external import Given, read_forecasts
 from tsforecast.evaluation.metrics import POINT, Own, own_name, weighted, with_own
@@ -130,7 +130,9 @@ def _apart(forecasters: Models) -> tuple[Models, list[tuple[str | None, Any]]]:
 
 
 def _expanded(item: Any) -> Iterable[Any]:
-    return MODEL_NAMES if isinstance(item, str) and item == "all" else [item]
+    if not isinstance(item, str):
+        return [item]
+    return MODEL_NAMES if item == "all" else [known_name(item)]
 
 
 def _of_name(name: str) -> Any:
