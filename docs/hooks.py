@@ -108,6 +108,11 @@ def _commands() -> str:
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="tsforecast"), name="tsforecast")
     text = re.sub(r"```console\n\$ ", "```text\n", text).replace("* `--help`: Show this message and exit.\n", "")
     text = re.sub(r"\*\*Options\*\*:\n\n(?=\n|#)", "", text)
+    groups = [command, *(part for part in command.commands.values() if hasattr(part, "commands"))]
+    for name, part in (item for group in groups for item in group.commands.items()):
+        whole = (part.help or "").strip().split("\n\n")[0].replace("\n", " ")
+        link = f"[`{name}`](#tsforecast-{'datasets-' if part not in command.commands.values() else ''}{name})"
+        text = re.sub(rf"^\* `{name}`: .*\.\.\.$", lambda _, line=f"* {link}: {whole}": line, text, flags=re.MULTILINE)
     return text.replace("# `tsforecast`", "# Command line", 1)
 
 

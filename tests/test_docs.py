@@ -67,7 +67,7 @@ def run_python_of(page: str) -> None:
         ("how-to/streaming", "Decision(label="),
         ("how-to/classification", "macro_f1"),
         ("concepts/contamination", "seems to remember"),
-        ("gallery/README", "LEAK (procedure)\npassed (procedure)"),
+        ("gallery/leaks", "LEAK (procedure)\npassed (procedure)"),
     ],
 )
 def test_the_python_of_a_page_runs(
