@@ -258,9 +258,11 @@ def _changed(panel: Panel, i: int, first: int, before: NDArray[Any], again: NDAr
     held, when = panel.roles.varying[column], panel.label(int(panel.stamps(i, first + row)))
     was, now = (panel.roles.texts(held, part[[row], column])[0] for part in (before, again))
     shown = "{!r}" if held in panel.roles.categories else "{:g}"
+    untimed = panel.source.form in ("array", "arrays")
+    remedy = "arrays have no times: give all rows from the first one on" if untimed else "leave them out"
     return [
         f"known rows must stay as they were: series {str(panel.ids[i])!r} had {shown.format(was)} in {held!r} at "
-        f"{when}, now it has {shown.format(now)}; leave them out"
+        f"{when}, now it has {shown.format(now)}; {remedy}"
     ]
 
 

@@ -91,10 +91,14 @@ class Distributional:
         number is. Evaluation calls this.
         """
         if self._residuals is None or self._residuals.errors.shape[1] < min(horizon, self.horizon_):
-            model, seen = self._held_out()
-            self._residuals = Residuals.of(model.forecast, self.panel_, seen, self.horizon_, self._most_cutoffs)
+            self._residuals = self.measured()
         scale = scales(past, self.panel_.season_length)[:, None]
         return self._residuals.around(self.forecast(past, horizon), scale, lowest_of(self.panel_))
+
+    def measured(self) -> Residuals:
+        """Return the errors at cutoffs that were not learned from."""
+        model, seen = self._held_out()
+        return Residuals.of(model.forecast, self.panel_, seen, self.horizon_, self._most_cutoffs)
 
     def distribution_on_the_wall(self, past: Context, horizon: int) -> Distribution:
         """Return distributions as `distribution` does, of the steps whose forecast `forecast_on_the_wall` takes."""

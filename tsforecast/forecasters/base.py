@@ -29,6 +29,7 @@ from tsforecast.forecasters.auto import training_rows
 from tsforecast.provenance import Pretraining as Pretraining
 from tsforecast.records.forecasts import recorder
 from tsforecast.saving.folder import GOLDEN_OUTPUTS
+from tsforecast.updates.interface import UPDATED, Updatable
 
 GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
@@ -58,7 +59,7 @@ def pretraining_of(model: Any) -> Pretraining | None:
     return found
 
 
-class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Estimator, Explainable, Updatable, Exportable):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, and learns in `fit`. It has two interfaces:
@@ -288,14 +289,14 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: i
         """Return a model that learned from the first rows of each fitted series alone, and how many those are, (N,).
 
         It is this one where it kept rows for validation; else a clone that is fitted once more, without a share of the
-        last rows.
+        last rows of the fit.
         """
-        seen = self.learned_rows()
-        if (seen < self.panel_.lengths).any():
+        seen, fitted = self.learned_rows(), self.fitted_panel
+        if (seen < fitted.lengths).any():
             return self, seen
-        _, seen = training_rows(self.panel_, share, self.horizon_)
+        _, seen = training_rows(fitted, share, self.horizon_)
         model = clone(self).set_params(horizon=self.horizon_)
-        return model.fit(self.panel_.until(seen)), seen
+        return model.fit(fitted.until(seen)), seen
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return what is learned from the data before training, and resolved settings, by name, for an audit.
@@ -392,6 +393,8 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: i
 
     def _remember(self, panel: Panel) -> None:
         """Keep the fitted panel, to continue from; of supervised windows one is enough to show their form."""
+        for name in UPDATED & vars(self).keys():
+            delattr(self, name)
         self.fitted_on_, self._residuals, self._surprises = panel.origin(), None, None
         self.panel_ = panel.select([0]) if isinstance(panel, SupervisedPanel) else panel
 
@@ -447,7 +450,8 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: i
         if isinstance(self.panel_, SupervisedPanel):
             return super()._split_spans()
         panel, trains = self.panel_, self.learned_rows()
-        return {"trained": panel.span(np.zeros_like(trains), trains), "validated": panel.span(trains, panel.lengths)}
+        ends = np.maximum(trains, self.fitted_panel.lengths)
+        return {"trained": panel.span(np.zeros_like(trains), trains), "validated": panel.span(trains, ends)}
 
     def set_state(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the fitted state, once its horizon is that of the golden forecast: a file cannot make it huge."""
@@ -455,11 +459,12 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Exportable):  # type: i
         most = arrays[GOLDEN_OUTPUTS].shape[1] if GOLDEN_OUTPUTS in arrays else longest
         if whole("horizon_", horizon, 1) or horizon > most:
             raise ValueError(f"horizon_ must be a whole number up to {most}: got {horizon!r}")
+        self.require_updated(plain)
         super().set_state(plain, arrays)
 
     def learned_rows(self) -> NDArray[np.int64]:
         """Return how many first rows of each fitted series trained this model; the others validated."""
-        return self.panel_.lengths
+        return self.fitted_panel.lengths
 
     def _own_horizon(self) -> int:
         """Return the horizon where no `y` sets it."""

@@ -443,11 +443,12 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         """Return how many first rows of each series trained; all where it was trained once more on them."""
         rows = super().learned_rows()
         # In older models all settings are numbers, and as many steps of each series validated.
-        if self._refits(self._training_config(self.resolved_.get("max_epochs", self.max_epochs))):
+        updated = "changed_rows_" in vars(self)
+        if updated or self._refits(self._training_config(self.resolved_.get("max_epochs", self.max_epochs))):
             return rows
         validation = self.validation if "least" in self.resolved_ else self.resolved_["validation"]
-        trains = auto.training_rows(self.panel_, validation, self.horizon_)[1]
-        return np.minimum(rows, auto.last_block(self.panel_, trains, self.horizon_, self._origins))
+        trains = auto.training_rows(self.fitted_panel, validation, self.horizon_)[1]
+        return np.minimum(rows, auto.last_block(self.fitted_panel, trains, self.horizon_, self._origins))
 
     def _loss(self) -> Loss:
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss

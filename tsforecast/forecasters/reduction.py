@@ -213,7 +213,7 @@ class ReductionForecaster(WindowedForecaster):
         if not self.learns_distribution:
             return super().distribution(past, horizon)
         if self._by_level is None:
-            self._by_level = self._fitted_by_level(self.panel_)
+            self._by_level = self._fitted_by_level(self.fitted_panel)
         points, block = self.forecast(past, horizon), min(horizon, self._block)
         each = np.stack([model.forecast(past, block) for model in self._by_level], axis=-1)  # (n, B, K, levels)
         grid = Quantiles(LEARNED).quantiles(np.sort(each, axis=-1), LEVELS)

@@ -121,9 +121,9 @@ class WindowedForecaster(Forecaster):
         return trains, past
 
     def learned_rows(self) -> NDArray[np.int64]:
-        """Return how many first rows of each fitted series trained."""
-        shortest = self.resolved_.get("shortest", 0)  # older models left shorter ones out
-        return np.where(self.panel_.lengths >= shortest, self.panel_.lengths, 0)
+        """Return how many first rows of each fitted series trained, or were known when an update last trained."""
+        shortest, lengths = self.resolved_.get("shortest", 0), self.fitted_panel.lengths
+        return np.asarray(vars(self).get("changed_rows_", np.where(lengths >= shortest, lengths, 0)))  # older: shorter
 
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return rows that train, scaling and resolved settings; see `Forecaster.preprocessing_state`."""

@@ -132,7 +132,7 @@ class AggregateForecaster(EnsembleForecaster):
         found = np.broadcast_to(self._mean_shares(), (len(past), *self.losses_.shape[1:])).copy()
         if isinstance(self.panel_, SupervisedPanel):
             return found
-        positions, ends = past.continues(self.panel_)
+        positions, ends = past.continues(self.fitted_panel)
         for at, end, start in sorted(set(zip(positions.tolist(), ends.tolist(), past.starts.tolist(), strict=True))):
             own = np.flatnonzero((positions == at) & (ends == end) & (past.starts == start))
             if at < 0 or not self.losses_[at].any():  # not fitted, or not validated

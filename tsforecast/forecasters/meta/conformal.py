@@ -20,6 +20,7 @@ from tsforecast.estimators.base import keyword_settings, setting
 from tsforecast.forecasters import auto
 from tsforecast.forecasters.base import HELD_OUT, Forecaster
 from tsforecast.forecasters.meta.wrapped import WrappedForecaster
+from tsforecast.updates.interface import Changes
 
 Floats = NDArray[np.float64]
 OF_EACH = 100  # cutoffs of a series that calibrate, at least, where series are calibrated apart and have so many
@@ -110,6 +111,35 @@ class ConformalForecaster(WrappedForecaster):
     def _training_part(self, panel: Panel) -> Panel:
         return panel.until(self._seen(panel))
 
+    def take_in(self, panel: Panel, changes: Changes) -> None:
+        """Take in rows; errors from the cutoffs that have a whole horizon now join those that calibrate.
+
+        Each is that of a forecast by the member as it was. Adaptive intervals find errors after the fit themselves.
+        """
+        if self.method != "adaptive":
+            first = self._cutoffs_since()
+            past, truth = with_observations(*held_out(panel, first, self.horizon_, most=len(panel.values)))
+            known = self.calibration_
+            more = Calibration(_errors(self.members_[0], past, truth), past.series, past.rows)
+            order = np.lexsort((np.append(known.cutoffs, more.cutoffs), np.append(known.series, more.series)))
+            every = [np.concatenate([getattr(each, field.name) for each in (known, more)]) for field in fields(known)]
+            self.calibration_ = Calibration(*(part[order] for part in every))
+        if self.refit:
+            super().take_in(panel, changes)
+        else:  # the member keeps the rows that it learned from
+            self.fitted_rows_ = vars(self).get("fitted_rows_", self.panel_.lengths)
+            self.panel_, self._residuals, self._surprises = panel, None, None
+
+    def _cutoffs_since(self) -> NDArray[np.int64]:
+        """Return the first cutoff of each series, (N,), whose error neither calibrates nor was learned from."""
+        members = self.members_[0].every_member() if self.refit else ()
+        first = self.fitted_panel.lengths.copy()
+        for member in members:
+            first = np.maximum(first, vars(member).get("changed_rows_", 0))
+        later = self.calibration_.cutoffs >= self.fitted_panel.lengths[self.calibration_.series]
+        np.maximum.at(first, self.calibration_.series[later], self.calibration_.cutoffs[later] + 1)
+        return first
+
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""
         return self.members_[0].forecast(past, horizon)
@@ -185,7 +215,7 @@ class ConformalForecaster(WrappedForecaster):
                 f"{self.calibration_.errors.shape[1:]}"
             )
         if not self.refit and not isinstance(self.panel_, SupervisedPanel):
-            self.members_[0].set_panel(self.panel_.until(self.seen_))
+            self.members_[0].set_panel(self.fitted_panel.until(self.seen_))
 
     def _seen(self, panel: Panel) -> NDArray[np.int64]:
         """Return how many first rows of each series the member learns from before it is calibrated, (N,)."""
@@ -249,7 +279,8 @@ class ConformalForecaster(WrappedForecaster):
 
     def _adapted(self, past: Context) -> list[tuple[NDArray[Any], Floats]]:
         """Return the quantiles of cutoffs, (H, K, L), from the errors that are known at each."""
-        positions, ends = past.continues(self.panel_)
+        fitted = self.fitted_panel  # errors of later rows are found as for any context
+        positions, ends = past.continues(fitted)
         starts, found = past.rows - past.lengths, list[tuple[NDArray[Any], Floats]]()
         for series, start in dict.fromkeys(zip(past.series.tolist(), starts.tolist(), strict=True)):
             chosen = (past.series == series) & (starts == start)
@@ -259,7 +290,7 @@ class ConformalForecaster(WrappedForecaster):
                 found.append((chosen, self.calibration_.quantiles(self.horizon_)))
                 continue
             errors, cutoffs = self._later(past, int(np.flatnonzero(chosen)[past.rows[chosen].argmax()]), at, end)
-            ahead = int(self.panel_.lengths[at]) - end  # rows of the fitted series before those of the context
+            ahead = int(fitted.lengths[at]) - end  # rows of the fitted series before those of the context
             quantiles, _ = adaptive(
                 np.concatenate([own.errors, errors]),
                 np.concatenate([own.cutoffs, cutoffs + ahead]),

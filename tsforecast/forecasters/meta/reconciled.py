@@ -18,6 +18,7 @@ from tsforecast.forecasters import auto
 from tsforecast.forecasters.meta.wrapped import WrappedForecaster
 from tsforecast.hierarchies.hierarchy import Hierarchy
 from tsforecast.hierarchies.reconciliation import OF_ERRORS, Covariance, Reconciler, shares_of
+from tsforecast.updates.interface import Changes
 
 Floats = NDArray[np.float64]
 MOST = 100  # cutoffs whose errors are counted
@@ -131,6 +132,11 @@ class ReconciledForecaster(WrappedForecaster):
 
     def _training_part(self, panel: Panel) -> Panel:
         return panel.until(panel.rows_before(self._begin(panel))) if self.method in OF_ERRORS else panel
+
+    def take_in(self, panel: Panel, changes: Changes) -> None:
+        """Take in rows of all series and sums; weights stay as they were learned."""
+        self.hierarchy.require_sums(panel)
+        super().take_in(panel, changes)
 
     def forecast(self, past: Context, horizon: int) -> Floats:
         """Return forecasts of shape (n, H, K); see `Forecaster.forecast`."""

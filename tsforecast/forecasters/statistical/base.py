@@ -215,7 +215,7 @@ class StatisticalForecaster(Forecaster):
 
     def _tasks(self, past: Context) -> Iterator[tuple[tuple[int, int], _Task]]:
         """Yield a task for each cutoff and target that has a number."""
-        training = Context.at_end(self.panel_)
+        training = Context.at_end(self.fitted_panel)  # rows of updates are a later past
         position = {name: j for j, name in enumerate(self.panel_.ids)} if self.models_ else {}
         known: dict[tuple[int, int], Floats] = {}
         ids = past.ids
