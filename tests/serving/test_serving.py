@@ -97,6 +97,8 @@ def test_pages_describe_the_model_and_load_nothing(server: Server, shops: GRUFor
         (b'{"horizon": ' + b"9" * 5000 + b"}", 400, "numbers must be at most 1.8e308: got one of 5000 digits"),
         (b"[" * 5_000, 400, "the body must nest few levels"),
         (b'{"\xff": 1}', 400, "the body must be JSON in UTF-8: byte 2 of 8 is 0xff; encode it as UTF-8"),
+        (b'{"context": "\\ud800"}', 400, "texts must be characters: the escape \\ud800 is half of one; write both"),
+        ({"context": [None]}, 422, "'context' must be an object of columns, or a list of records: got a list with"),
         (b"", 400, "the body must be JSON: expecting value, line 1, column 1; send an object such as {}"),
         (b"[1]", 400, "the body must be a JSON object: got a list of 1"),
         ({"contxt": {}}, 422, "the body must have no field 'contxt'; did you mean 'context'?"),

@@ -164,7 +164,16 @@ class ServedForecaster:
 
     def _frame(self, rows: Any, name: str) -> pd.DataFrame:
         """Return rows as a frame in the types that were fitted."""
-        frame = as_fitted(as_dates(read_table(rows, name, self.limits.max_rows), self.panel.source), self.fitted)
+        frame, source = read_table(rows, name, self.limits.max_rows), self.panel.source
+        try:
+            frame = as_fitted(as_dates(frame, source), self.fitted)
+        except (ValueError, OverflowError):
+            stamp = (
+                cell(pd.Timestamp(2024, 1, 31, tz=source.zone)) if source.zone else pd.Period("2024-01", source.period)
+            )
+            refuse(
+                f"{source.time!r} of {name!r} must hold times of one form, such as {stamp}", _odd(frame[source.time])
+            )
         lacks = self.unnamed and SERIES_COLUMN not in frame
         return frame.assign(**{SERIES_COLUMN: self.panel.ids[0]}) if lacks else frame
 
@@ -190,6 +199,10 @@ class ServedForecaster:
             if not windows or any(window.shape != windows[0].shape for window in windows) or windows[0].ndim != depth:
                 form = "as many numbers" if depth == 1 else f"as many lists of {len(self.panel.roles.varying)} numbers"
                 refuse(f"'context' must be a list of windows of {form} each", f"got {len(windows)} of other forms")
+            window = getattr(self.forecaster, "n_features_in_", len(windows[0]))
+            if len(windows[0]) != window or any(np.isnan(each).any() for each in windows):
+                got = f"got {len(windows[0])}" if len(windows[0]) != window else "null is among them"
+                refuse(f"each window of 'context' must have {window} steps that are numbers", got)
             shares = {name: given.get(name, ()) for name in ("quantiles", "interval")}
             found = self.forecaster.predict(np.stack(windows), **shares)
         return written({"forecast": _plain(np.asarray(found)), "notes": notes})
@@ -434,6 +447,13 @@ def _about(model: Any) -> dict[str, Any]:
 
 def _columns(frame: pd.DataFrame) -> dict[str, Any]:
     return {str(name): [_value(value) for value in frame[name].tolist()] for name in frame}
+
+
+def _odd(texts: pd.Series[Any]) -> str:
+    """Return the text that is no time, or is of a rarer form than the others, in words."""
+    forms = ["".join("0" if letter.isdigit() else letter for letter in str(text)) for text in texts]
+    rarest = min(dict.fromkeys(forms), key=forms.count)
+    return f"got {str(texts.iloc[forms.index(rarest)])[:80]!r}"
 
 
 def _value(value: Any) -> Any:

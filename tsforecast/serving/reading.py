@@ -40,16 +40,22 @@ def read_json(body: bytes, fields: Collection[str]) -> dict[str, Any]:
     tsforecast.serving.reading.RequestError: the body must have no field 'horizn'; did you mean 'horizon'?
     """
     try:
+        text = body.decode("utf-8")
         found = json.loads(
-            body.decode("utf-8"),
+            text,
             object_pairs_hook=_once,
             parse_constant=_no_constant,
             parse_float=_number,
             parse_int=lambda digits: int(digits) if len(digits) <= DIGITS else _number(digits),
         )
+        if "\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode("utf-8")  # no table can hold half of a character
     except UnicodeDecodeError as error:
         got = f"byte {error.start} of {len(body)} is 0x{body[error.start]:02x}"
         refuse("the body must be JSON in UTF-8", got, "encode it as UTF-8", status=400)
+    except UnicodeEncodeError as error:
+        must = "texts must be characters"
+        refuse(must, f"the escape {ascii(error.object[error.start])[1:-1]} is half of one", "write both", status=400)
     except json.JSONDecodeError as error:
         reason = f"{error.msg[:1].lower()}{error.msg[1:]}, line {error.lineno}, column {error.colno}"
         remedy = "send an object such as {}" if not body.strip() else "correct it there"
@@ -68,9 +74,9 @@ def read_table(given: Any, name: str, most: int) -> pd.DataFrame:
     """Return a frame of rows that are given as an object of columns, or a list of records."""
     form = f"{name!r} must be an object of columns, or a list of records"
     if isinstance(given, list):
-        wrong = next((row for row in given if not isinstance(row, dict)), None)
-        if not given or wrong is not None:
-            refuse(form, "got an empty list" if not given else f"a list with {_kind(wrong)}", _sample(name))
+        wrong = [row for row in given if not isinstance(row, dict)]
+        if wrong or not given:
+            refuse(form, f"got a list with {_kind(wrong[0])}" if wrong else "got an empty list", _sample(name))
         _check_rows(len(given), name, most)
         names = list(dict.fromkeys(key for row in given[:1000] for key in row))
         strange = next((key for row in given[1000:] for key in row if key not in names), None)
