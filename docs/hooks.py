@@ -107,13 +107,36 @@ def _commands() -> str:
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="tsforecast"), name="tsforecast")
     text = re.sub(r"```console\n\$ ", "```text\n", text).replace("* `--help`: Show this message and exit.\n", "")
-    text = re.sub(r"\*\*Options\*\*:\n\n(?=\n|#)", "", text)
-    groups = [command, *(part for part in command.commands.values() if hasattr(part, "commands"))]
-    for name, part in (item for group in groups for item in group.commands.items()):
+    groups = {"": command} | {f"{name} ": part for name, part in command.commands.items() if hasattr(part, "commands")}
+    parts = {f"{before}{name}": part for before, group in groups.items() for name, part in group.commands.items()}
+    head, *sections = re.split(r"^(?=##+ `tsforecast )", text, flags=re.MULTILINE)
+    for name, part in parts.items():
         whole = (part.help or "").strip().split("\n\n")[0].replace("\n", " ")
-        link = f"[`{name}`](#tsforecast-{'datasets-' if part not in command.commands.values() else ''}{name})"
-        text = re.sub(rf"^\* `{name}`: .*\.\.\.$", lambda _, line=f"* {link}: {whole}": line, text, flags=re.MULTILINE)
-    return text.replace("# `tsforecast`", "# Command line", 1)
+        link = f"* [`{name}`](#tsforecast-{name.replace(' ', '-')}): {whole}"
+        pattern = rf"^\* `{name.split()[-1]}`: .*$"
+        if " " not in name:
+            head = re.sub(pattern, lambda _, line=link: line, head, flags=re.MULTILINE)
+    pages = [_command(section, parts[re.match(r"#+ `tsforecast (.*)`", section)[1]]) for section in sections]
+    return head.replace("# `tsforecast`", "# Command line", 1) + "".join(pages)
+
+
+def _command(section: str, command: object) -> str:
+    """Return the section of a command with its options in the groups of its help, and its examples as code."""
+    titles = {
+        name: part.rich_help_panel for part in command.params for name in part.opts if hasattr(part, "rich_help_panel")
+    }
+    found = re.search(r"\*\*Options\*\*:\n\n((?:\* .*\n)*)", section)
+    if found:
+        grouped: dict[str, list[str]] = {}
+        for line in found[1].splitlines():
+            option = re.match(r"\* `(--[a-z-]+)", line)
+            title = titles.get(option[1]) if option else None
+            grouped.setdefault(title or "Options", []).append(line)
+        blocks = [f"**{title}**:\n\n" + "\n".join(lines) + "\n" for title, lines in grouped.items()]
+        section = section.replace(found[0], "\n".join(blocks))
+    before, title, examples = section.partition("Examples:\n\n")
+    lines = [line for line in examples.splitlines() if line]
+    return before + ("**Examples**:\n\n```sh\n" + "\n".join(lines) + "\n```\n\n" if title else "")
 
 
 def _messages() -> str:

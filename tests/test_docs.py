@@ -139,6 +139,28 @@ def test_every_page_with_python_is_run() -> None:
             )
 
 
+def headings(text: str) -> set[str]:
+    """Return the anchors of the headings of a page, as the site has them."""
+    plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", plain, flags=re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip()) for title in titles}
+
+
+def test_links_of_the_pages_lead_to_files_and_headings_that_are_there() -> None:
+    made = {DOCS / "reference" / "cli.md", DOCS / "reference" / "messages.md"}
+    broken = []
+    for page in [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            place, _, anchor = link.partition("#")
+            target = (page.parent / place).resolve() if place else page
+            if "://" in link or target in made:
+                continue
+            if not target.exists() or (anchor and anchor not in headings(target.read_text(encoding="utf-8"))):
+                broken.append(f"{page.relative_to(DOCS.parent)}: {link}")
+    assert broken == []
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
