@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import polars as pl
 import pytest
 import typer
 
@@ -172,3 +173,34 @@ def test_names_of_models_are_spelled_alike_in_python_and_on_the_command_line(tmp
     assert shown.returncode == 0, shown.stderr
     assert "│ window-average" in shown.stdout
     assert "│ mean " in shown.stdout
+
+
+@pytest.mark.parametrize("data", ["sunspots-yearly", "shops.csv"])
+def test_the_same_data_have_the_same_rows_in_python_and_on_the_command_line(
+    data: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    more = ["--horizon", "7"] if data.endswith(".csv") else []
+    found = tsforecast("leaderboard", data, *more, "--models", "mean,conv1d", "--out", "results")
+    assert found.returncode == 0, found.stderr
+    # A file that Python is given by its name is mapped in single precision: this reads it as the command line does.
+    read = pl.read_csv(data, try_parse_dates=True) if more else data
+    board = leaderboard(["mean", "conv1d"], read, *map(int, more[1:]))
+    kept = pd.read_parquet("results/rows.parquet")
+    own = board.rows[kept.columns].reset_index(drop=True)
+    assert len(own) == len(kept) > 0
+    for name in own.columns.difference(["fit_seconds", "predict_seconds"]):
+        assert own[name].astype(str).tolist() == kept[name].astype(str).tolist(), name
+    assert board.reference in found.stdout
+
+
+def test_a_fit_and_a_leaderboard_explain_why_their_skills_differ(folder: Path) -> None:
+    fitted = tsforecast("fit", "sunspots-yearly", "--epochs", "2", "--out", folder / "model")
+    assert (
+        "validation steps, which chose the epoch; a leaderboard tests at many cutoffs that chose nothing"
+        in fitted.stdout
+    )
+    words = ("leaderboard", "sunspots-yearly", "--origins", "2", "--models")
+    shown = " ".join(tsforecast(*words, "rnn", "--epochs", "1").stdout.split())
+    assert "The skill that fit prints is another one: of its validation steps, which chose the epoch." in shown
+    assert "The skill that fit prints" not in tsforecast(*words, "mean").stdout

@@ -72,6 +72,25 @@ def scaling_words(params: dict[str, Any]) -> str:
     return ", ".join(words) or "none"
 
 
+def skill_note(resolved: Mapping[str, Any], skill: float | None) -> str:
+    """Return a sentence on the skill of a fit, and why that of a leaderboard differs; empty where nothing validated.
+
+    Examples
+    --------
+    >>> skill_note({"validation": 40}, 0.123)[:76]
+    'skill +12.3 % over its naive forecast on 40 validation steps, which chose th'
+    >>> skill_note({"validation": None}, None)
+    ''
+    """
+    if not resolved.get("validation") or skill is None:
+        return ""
+    return (
+        f"skill {100 * skill:+.1f} % over its naive forecast on {resolved['validation']} validation steps, which chose "
+        "the epoch; a leaderboard tests at many cutoffs that chose nothing, against the best naive forecast, and has "
+        "another skill"
+    )
+
+
 def naive_note(resolved: Mapping[str, Any]) -> str:
     """Return a sentence on a network that fell back to the naive forecast, wholly or largely; empty for any other.
 

@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.helpers.forecasters import SMALL, wave
@@ -237,6 +237,20 @@ def test_a_y_in_other_units_than_x_is_warned_of() -> None:
     with pytest.warns(DataWarning, match="y should continue X in the same units, but lies .* times the"):
         make_pipeline(StandardScaler(), NaiveForecaster()).fit(X + 100, y + 100)
     NaiveForecaster().fit(X + 100, y + 100)  # pytest makes a warning an error
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()], ids=str)
+def test_windows_that_a_pipeline_scales_without_y_are_warned_of(scaler: Any) -> None:
+    X, y = rows(window=12)
+    other = 3 + 2 * X, 3 + 2 * y
+    with pytest.warns(DataWarning, match="y should continue X in the same units, but .* leave the scaler out"):
+        make_pipeline(scaler, NaiveForecaster()).fit(*other)
+    NaiveForecaster().fit(*other)  # pytest makes a warning an error
+    NaiveForecaster().fit(X[:1], y[:1] + 3)  # one row shows no scaler
+    season = np.lib.stride_tricks.sliding_window_view(np.sin(2 * np.pi * np.arange(104) / 7), 35)[:70]
+    NaiveForecaster().fit(season[:, :28], season[:, 28:])  # whole seasons: all columns have the same numbers
+    both = StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+    NaiveForecaster().fit(*both)
 
 
 def test_names_of_columns_are_kept_and_must_stay() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 
@@ -19,7 +20,7 @@ from tsforecast.catalog.card import card, dataset_names, parse_card
 from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.data.splits import RollingOrigin
-from tsforecast.errors import DataError, DownloadError, UnknownNameError
+from tsforecast.errors import DataError, DownloadError, ParameterError, UnknownNameError
 
 SHIPPED = ("co2-weekly", "elnino-monthly", "sunspots-yearly")
 # name: series, shortest, longest, rows in all, targets, axis, season
@@ -377,3 +378,24 @@ def test_each_column_of_the_hospital_file_is_a_series() -> None:
     assert panel.ids[:2].tolist() == ["T1", "T2"]
     assert panel.series(1)[:3, 0].tolist() == [10.0, 7.0, 14.0]
     assert date(panel, 83) == "2006-12-01"
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, "hospital", "opsd-germany", "basic-motions", "m4-hourly", "exchange-rate"])
+def test_a_dataset_as_a_frame_has_the_rows_of_its_panel(name: str) -> None:
+    if name not in SHIPPED and not os.environ.get("TSFORECAST_DATA"):
+        pytest.skip("needs TSFORECAST_DATA")
+    panel = load_dataset(name)
+    frame = load_dataset(name, as_frame="pandas")
+    assert isinstance(frame, pd.DataFrame)
+    assert load_dataset(name, as_frame="polars").to_pandas().equals(frame)
+    assert np.array_equal(frame[list(panel.roles.target)], panel.values[:, : panel.n_targets], equal_nan=True)
+    assert set(panel.statics) <= set(frame)
+    if panel.kind == "datetime" and not panel.statics:
+        again = Panel.from_frame(frame, id=panel.source.id, target=panel.roles.target, nan_policy="mask")
+        assert np.array_equal(again.values, panel.values, equal_nan=True)
+        assert np.array_equal(again.starts, panel.starts)
+
+
+def test_a_library_of_frames_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ParameterError, match="must be one of 'pandas', 'polars', None: got 'panda'; did you"):
+        load_dataset("co2-weekly", as_frame="panda")  # type: ignore[call-overload]

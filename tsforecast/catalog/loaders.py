@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 import polars as pl
@@ -28,15 +29,30 @@ import polars.selectors as cs
 from tsforecast.catalog import download
 from tsforecast.catalog.card import Card, CardFile, Task, card
 from tsforecast.catalog.recordings import ID, read_parts
+from tsforecast.checks import one_of
+from tsforecast.data import frames
 from tsforecast.data.panel import Panel
-from tsforecast.errors import DataError, DownloadError, raise_any, shorten
+from tsforecast.data.zones import to_utc
+from tsforecast.errors import DataError, DownloadError, ParameterError, raise_any, shorten
 from tsforecast.files import cache_folder
 
 logger = logging.getLogger("tsforecast")
 DAMAGED = (pl.exceptions.PolarsError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
-def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
+@overload
+def load_dataset(name: str, progress: download.Progress | None = None, as_frame: None = None) -> Panel: ...
+
+
+@overload
+def load_dataset(
+    name: str, progress: download.Progress | None = None, *, as_frame: Literal["pandas", "polars"]
+) -> Any: ...
+
+
+def load_dataset(
+    name: str, progress: download.Progress | None = None, as_frame: Literal["pandas", "polars"] | None = None
+) -> Any:
     """Read a dataset of the catalogue, and download it first when it is not on this machine.
 
     Parameters
@@ -45,6 +61,13 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
         One of `dataset_names`.
     progress : callable, optional
         Called with the bytes received and the bytes expected (or None) during a download.
+    as_frame : {"pandas", "polars"}, optional
+        Return a frame of this library, with a row per series and step, in place of the panel that models read. It has
+        the columns of the panel, after cleaning; the season and the task of the card stay with the name alone.
+
+    Returns
+    -------
+    Panel, or frame of pandas or polars
 
     Raises
     ------
@@ -60,11 +83,17 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
     --------
     >>> load_dataset("co2-weekly")
     Panel: 1 series x 2284 steps, target 'co2', frequency W, season 52
+    >>> load_dataset("co2-weekly", as_frame="pandas").head(2)
+            week    co2
+    0 1958-03-29  316.1
+    1 1958-04-05  317.3
     """
+    raise_any(one_of("as_frame", as_frame, ("pandas", "polars"), (None,)), ParameterError)
     known = card(name)
     places = _locate(known, progress)
     try:
-        return read_panel(known, places)
+        panel = read_panel(known, places)
+        return panel if as_frame is None else _as_frame(panel, as_frame)
     except DataError as error:
         cache = cache_folder()
         for file, place in zip(known.files, places, strict=True):
@@ -73,6 +102,19 @@ def load_dataset(name: str, progress: download.Progress | None = None) -> Panel:
                 removed = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
                 error = DataError([*error.problems, removed])
         raise error
+
+
+def _as_frame(panel: Panel, library: str) -> Any:
+    """Return a frame of the columns that a panel has, with a row per series and step."""
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    stamps, source = panel.stamps(owner, np.arange(len(owner)) - panel.offsets[owner]), panel.source
+    if source.zone and source.wall_clock:
+        stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)
+    columns = zip(panel.roles.varying, panel.values.astype(np.float64).T, strict=True)
+    named = {name: panel.roles.texts(name, column) for name, column in columns}
+    named |= {name: values[owner] for name, values in panel.statics.items() if name not in (source.id, *named)}
+    frame = frames.write(source, None if panel.kind == "none" else stamps, panel.kind, panel.ids, owner, named)
+    return frame.to_pandas() if library == "pandas" else frame
 
 
 def load_task(name: str, label: str | None = None) -> tuple[Panel, Task]:

@@ -29,6 +29,7 @@ from tsforecast.errors import (
     counted,
     shorten,
 )
+from tsforecast.estimators.registry import NETWORKS
 from tsforecast.files import new_file, require_place, write_or_return
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
     _show_columns(console, shown.columns, shown.itertuples(index=False), styles | {board.reference: "dim"})
     _wrap(console, f"{board.headline}.", style="bold")
     _wrap(console, f"{board.summary_line}.")
+    if {*shown["model"]} & {*NETWORKS}:
+        _wrap(console, f"{OTHER_SKILL}.")
     for note in board.notes:
         _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
     for verdict in board.verdicts.values():
@@ -178,6 +181,7 @@ def _wrap(console: Console, sentence: str, first: str = "", then: str = "", styl
 REPORTS = (".html", ".md", ".json")
 BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is known
 COMPARISON = "classification.md"  # and that of a comparison of classifiers
+OTHER_SKILL = "The skill that fit prints is another one: of its validation steps, which chose the epoch"
 SHOWN = 20  # anomalies in a table
 console = Console()
 

@@ -287,7 +287,7 @@ def fit(
     from tsforecast.data.protocol import ended_note, silent_note
     from tsforecast.estimators.persistence import check_folder, save
     from tsforecast.estimators.registry import NETWORKS
-    from tsforecast.provenance import naive_note
+    from tsforecast.provenance import naive_note, skill_note
 
     check_folder(out)
     if recordings.label or recordings.files:
@@ -318,6 +318,11 @@ def fit(
         warn("Note", ended_note(panel, old))
     if silent := silent_note(panel, apart):
         warn("Note", silent)
+    if history := getattr(forecaster, "history_", None):
+        from tsforecast.training.history import best_epoch
+
+        if note := skill_note(getattr(forecaster, "resolved_", {}), best_epoch(history).skill):
+            echo(f"{model}: {note}")
     if note := naive_note(getattr(forecaster, "resolved_", {})):
         echo(f"{model}: {note}", style="yellow")
     future = panel.roles.given.future if model in NETWORKS else ()

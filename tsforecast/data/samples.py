@@ -15,6 +15,8 @@ from tsforecast.data.quality import TOO_LARGE
 from tsforecast.data.series import Roles, Source
 from tsforecast.errors import DataError, Problem, raise_any, shorten
 
+FAR = 10.0  # ranges of X; a y that lies further away has other units
+ALIKE, EXACT, FEW = 2.0, 1e-6, 10  # factor between spreads of one series; rounding of a scaler; rows that show none
 FORMS = "a list of (T, C) arrays, an array of shape (N, T, C) or (N, T), or a Panel"
 
 
@@ -93,6 +95,43 @@ class SupervisedPanel(Panel):
     def first_cutoffs(self, horizon: int) -> NDArray[np.int64]:
         """The one cutoff of each row, shape (n,)."""
         return self.lengths - horizon
+
+
+def other_units(X: NDArray[Any], y: NDArray[Any]) -> str:
+    """Return a sentence where y cannot continue the windows X, (n, W) or (n, W, C), since its units are others.
+
+    Either it lies ten ranges of X away. Or each column of X has been scaled by itself, as a scaler of scikit-learn
+    does, and y has not: its median lies more than one and a half standard deviations of X from that of X, or its
+    standard deviation is not within half and twice that of X. Columns of windows of one series have numbers of their
+    own, and the first of y has almost those of the last of X.
+    """
+    far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
+    if far > FAR:
+        return f"lies {far:.0f} times the range of X away from it"
+    scaled = _scaled_by_column(X) if X.ndim == 2 and len(X) >= FEW and X.shape[1] > 1 else ""
+    spread, apart = float(np.std(X)), abs(float(np.median(y)) - float(np.median(X)))
+    if not scaled or (apart <= 1.5 * spread and spread / ALIKE <= float(np.std(y)) <= spread * ALIKE):
+        return ""
+    return (
+        f"has mean {np.mean(y):.3g} and standard deviation {np.std(y):.3g}, while a scaler has given each column of X "
+        f"{scaled}"
+    )
+
+
+def _scaled_by_column(X: NDArray[Any]) -> str:
+    """Return which numbers all columns of X have alike, as scalers of columns make them, in words; else nothing."""
+    varying = X[:, np.ptp(X, axis=0) > 0].astype(np.float64)
+    if not varying.size:
+        return ""
+    low, middle, high = np.percentile(varying, (25, 50, 75), axis=0)
+    ways = {
+        "mean 0 and standard deviation 1": (varying.mean(axis=0), varying.std(axis=0) - 1),
+        "minimum 0 and maximum 1": (varying.min(axis=0), varying.max(axis=0) - 1),
+        "median 0 and quartiles 1 apart": (middle, high - low - 1),
+        "1 as its largest absolute number": (np.abs(varying).max(axis=0) - 1,),
+    }
+    alike = (words for words, numbers in ways.items() if all((np.abs(each) < EXACT).all() for each in numbers))
+    return next(alike, "")
 
 
 def _laid_out(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:

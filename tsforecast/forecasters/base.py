@@ -16,7 +16,7 @@ from tsforecast.checks import one_of, whole
 from tsforecast.data.context import Context, with_future
 from tsforecast.data.panel import Panel
 from tsforecast.data.protocol import ended_note, silent_note
-from tsforecast.data.samples import SupervisedPanel
+from tsforecast.data.samples import SupervisedPanel, other_units
 from tsforecast.data.seasons import resolved
 from tsforecast.distributions.parquet import write_forecasts
 from tsforecast.distributions.predictions import asked_levels, warn_unless_finite, warn_where_still, with_levels
@@ -34,7 +34,6 @@ from tsforecast.updates.interface import UPDATED, Updatable
 GOLDEN_SERIES = 3  # of a panel, whose forecasts a saved model keeps
 FURTHEST = 10_000  # largest horizon of a saved model, or as many steps as its longest series has
 HELD_OUT = 0.2  # share of the last rows at whose cutoffs a forecaster without a validation part shows its errors
-FAR = 10.0  # ranges of X; a y that lies further away has other units
 
 
 def pretraining_of(model: Any) -> Pretraining | None:
@@ -353,11 +352,10 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Updatable, Exportable):
         except OverflowError as error:
             raise DataError(f"y must hold numbers that a float can hold: {error}; scale them down") from error
         check_consistent_length(X, y)
-        far = abs(float(np.median(y)) - float(np.median(X))) / max(float(np.ptp(X)), 1e-300)
-        if far > FAR:
+        if found := other_units(X, y):
             warnings.warn(
-                f"y should continue X in the same units, but lies {far:.0f} times the range of X away from it: scale "
-                "neither of them alone (a forecaster scales for itself, see scaler=)",
+                f"y should continue X in the same units, but {found}: leave the scaler out (a forecaster scales for "
+                "itself, see scaler=), or scale both alike",
                 DataWarning,
                 stacklevel=4,
             )
