@@ -26,6 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         place = Path(folder)
         write_reports(place)
+        draw_anchor()
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("TSFORECAST_BROWSER"), args=["--no-sandbox"]
         )
@@ -64,6 +65,24 @@ def write_reports(place: Path) -> None:
     frame = pd.DataFrame({"hour": pd.date_range("2024-01-01", periods=3000, freq="h"), "load": load})
     fitted = GRUForecaster(horizon=1, window=48, max_epochs=10, random_state=0).fit(frame[:2900])
     detect(frame[2900:], fitted).to_html(place / "anomalies.html", "Load, made up")
+
+
+def draw_anchor() -> None:
+    """Draw how a network corrects its anchor at a cutoff that it did not learn from."""
+    from matplotlib import pyplot
+
+    model = GRUForecaster(horizon=26, random_state=0).fit(load_dataset("co2-weekly"))
+    parts = model.explain().forecasts.dropna(subset="y")
+    whole = parts.groupby("cutoff").filter(lambda rows: len(rows) == 26)
+    parts = whole[whole["cutoff"] == whole["cutoff"].max()]
+    figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
+    axes.plot(parts["step"], parts["y"], "o", ms=4, color="black", label="the truth, which came later")
+    axes.plot(parts["step"], parts["anchor"], color="#888888", ls="--", label="anchor: a naive forecast")
+    axes.plot(parts["step"], parts["forecast"], color="#0072b2", label="forecast: anchor and correction")
+    axes.set(xlabel="weeks ahead", ylabel="CO2, ppm")
+    axes.legend(frameon=False, fontsize="small")
+    figure.savefig(IMAGES / "anchor.svg", metadata={"Date": None})
+    pyplot.close(figure)
 
 
 def take(browser: Browser, page: Path, name: str, width: int, height: int, scheme: str = "light") -> None:
