@@ -98,7 +98,7 @@ adapters-pretrained: $(PRETRAINED)/installed  ## The same for GluonTS, AutoGluon
 	OMP_NUM_THREADS=1 $(PRETRAINED)/bin/python -m pytest --noconftest -m adapters tests/adapters/test_gluonts.py tests/adapters/test_autogluon.py tests/adapters/test_pretrained.py \
 		tests/adapters/test_metrics_gluonts.py
 
-benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy (hours), anew
+benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, leaks, and accuracy again (hours)
 	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/leaks.py
 	$(BIN)/python benchmarks/audit.py
@@ -133,7 +133,7 @@ $(PEERS)/installed: benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
 	touch $@
 
-bench-peers: $(VENV)/installed $(PEERS)/installed  ## Measure searches, reading, fits and forecasts beside other libraries, in an environment of their own
+bench-peers: $(VENV)/installed $(PEERS)/installed  ## Compare searches, reading, fits and forecasts with other libraries, in an environment of their own
 	$(BIN)/python benchmarks/search.py --peer $(PEERS)/bin/python
 	$(BIN)/python benchmarks/peers.py --peer $(PEERS)/bin/python
 	$(BIN)/python benchmarks/reading.py --peer $(PEERS)/bin/python
