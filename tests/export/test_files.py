@@ -122,7 +122,7 @@ def test_a_file_has_transforms_and_scalers_of_other_series(transform: Any, scale
 def test_a_file_of_an_ensemble_has_all_members(tmp_path: Path) -> None:
     members = [NeuralForecaster(channels="joint", members=2, **SMALL), DriftForecaster(horizon=5)]
     model = with_large_corrections(EnsembleForecaster(members).fit(panel(targets=2)))
-    require_repeats(model, model.export(tmp_path / "model.onnx"), (), targets=2)
+    require_repeats(model, model.export(tmp_path / "model.onnx", interval=0.8), (0.1, 0.9), targets=2)
 
 
 @pytest.mark.process
@@ -232,12 +232,7 @@ def test_what_has_no_graph_is_refused_before_anything_is_written(model: Any, sen
     assert not list(tmp_path.iterdir())
 
 
-def test_quantiles_of_mixtures_and_of_many_counts_are_refused(tmp_path: Path) -> None:
-    members = EnsembleForecaster([NaiveForecaster(), DriftForecaster()], horizon=2).fit(panel())
-    with pytest.raises(
-        ParameterError, match="quantiles must be left out: the distribution of an ensemble is a mixture"
-    ):
-        members.export(tmp_path / "m.onnx", interval=0.8)
+def test_quantiles_of_many_counts_and_models_of_windows_are_refused(tmp_path: Path) -> None:
     counts = GRUForecaster(**SMALL, loss="poisson").fit(np.random.default_rng(0).poisson(9_000, 90).astype(float))
     with pytest.raises(ParameterError, match="quantiles of counts must lie below about 512: the data reach 9"):
         counts.export(tmp_path / "m.onnx", interval=0.8)

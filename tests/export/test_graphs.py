@@ -117,7 +117,7 @@ def test_the_graph_of_an_ensemble_has_those_of_its_members(combine: Any) -> None
         AnchorForecaster(horizon=5),
     ]
     model = with_large_corrections(EnsembleForecaster(members, combine=combine).fit(fitted))
-    require_same(model, fitted, (), columns=("temp", "kind"), gaps=True)
+    require_same(model, fitted, LEVELS, columns=("temp", "kind"), gaps=True)
 
 
 def test_the_graph_of_a_blend_has_the_weights_of_each_series() -> None:

@@ -14,6 +14,7 @@ import typer
 from tsforecast.cli.classify import classify
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.detect import detect
+from tsforecast.cli.export import export
 from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, init, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
@@ -56,6 +57,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, str]] = {
         "scenario model --set holiday@2024-12-24=1 --future plan.csv --out if.csv",
     ),
     inspect: ("inspect model", "inspect results/model"),
+    export: ("export model model.onnx", "export model model.onnx --interval 80,95"),
     serve: ("serve model", "serve model --port 8123 --max-rows 5000"),
     monitor: ("monitor model --data new.csv", "monitor model"),
     detect: ("detect model --data new.csv", "detect model --data new.csv --level 0.001 --out found.html"),

@@ -63,7 +63,7 @@ class ForecastOptions(Options):
     @property
     def levels(self) -> dict[str, list[float]]:
         """Return shares and levels, as parameters of the library."""
-        return {"interval": shares_of(self.interval), "quantiles": _levels(self.quantiles)}
+        return {"interval": shares_of(self.interval), "quantiles": levels_of(self.quantiles)}
 
     @property
     def words(self) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def shares_of(given: list[str] | None) -> list[float]:
     return found
 
 
-def _levels(given: list[str] | None) -> list[float]:
+def levels_of(given: list[str] | None) -> list[float]:
     """Return the levels of quantiles."""
     levels = [_number(word) for word in words_of(given)]
     if not all(0 < level < 1 for level in levels):

@@ -17,11 +17,12 @@ from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.scaling import ARRAYS
+from tsforecast.distributions.base import LEVELS
 from tsforecast.distributions.residuals import lowest_of
 from tsforecast.errors import ParameterError, Problem, raise_any
-from tsforecast.export.file import Exported, inputs_of
+from tsforecast.export.file import Entry, Exported, inputs_of
 from tsforecast.export.graph import Anchor, Ensemble, Graph, Levels, Naive, Parts, Shape, Statics
-from tsforecast.export.levels import FamilyLevels, ResidualLevels, most_count, point_problem
+from tsforecast.export.levels import FamilyLevels, MixtureLevels, ResidualLevels, most_count, point_problem
 from tsforecast.export.scales import Scales
 
 NAIVE = {
@@ -44,16 +45,20 @@ def exported(model: Any, levels: Mapping[str, float]) -> Exported:
     wanted = sorted({*levels.values()})
     raise_any(problems_of(model, wanted), ParameterError)
     columns, past, horizon = Columns.of(model), _examples(model.panel_), model.horizon_
-    expected = model.forecast(past, horizon)[..., None]
+    expected, tolerance = {"forecast": model.forecast(past, horizon)}, {"forecast": TOLERANCE * _ranges(model.panel_)}
     if wanted:
-        found = model.distribution(past, horizon).quantiles(wanted)
-        expected = np.concatenate([expected, found], axis=-1)
+        expected["quantiles"] = model.distribution(past, horizon).quantiles(wanted)
+        tolerance["quantiles"] = tolerance["forecast"][:, None]
+    inputs = inputs_of(past, columns.ids, columns.texts, horizon, MOST_ROWS)
+    free = {name: {0: "series"} for name in (*columns.needed, *expected)}
+    free["past"][1] = "rows"
     return Exported(
-        module=graph_of(model, columns, wanted),
-        inputs=inputs_of(past, columns.ids, columns.texts, horizon, MOST_ROWS),
-        needed=columns.needed,
+        module=Entry(graph_of(model, columns, wanted), columns.needed, bool(wanted)),
+        inputs={name: inputs[name] for name in columns.needed},
         expected=expected,
-        tolerance=TOLERANCE * _ranges(model.panel_),
+        tolerance=tolerance,
+        free=free,
+        kind="forecast",
         facts=_facts(model, columns, levels),
     )
 
@@ -104,10 +109,7 @@ def problems_of(model: Any, levels: Sequence[float]) -> list[str]:
     if name in NAIVE:
         return []
     if name == "EnsembleForecaster":
-        problems = [problem for member in model.members_ for problem in problems_of(member, ())]
-        if levels:
-            got = "the distribution of an ensemble is a mixture, which has no graph"
-            problems.append(Problem("quantiles must be left out", got, "export its members, or points alone"))
+        problems = [problem for member in model.members_ for problem in problems_of(member, levels)]
         return list(dict.fromkeys(problems))
     network = hasattr(model, "network_")
     if not hasattr(model, "inputs_") or not (network or name == "AnchorForecaster"):
@@ -143,8 +145,10 @@ def graph_of(model: Any, columns: Columns, levels: Sequence[float]) -> nn.Module
     """Return the graph of a fitted forecaster."""
     name, panel, horizon = type(model).__name__, model.panel_, model.horizon_
     if name == "EnsembleForecaster":
-        members = [graph_of(member, columns, ()) for member in model.members_]
-        return Ensemble(members, None if model.combine == "median" else model.weights_)
+        every = LEVELS.tolist() if levels else ()  # of which a mixture is made
+        members = [graph_of(member, columns, every) for member in model.members_]
+        mixture = MixtureLevels(model.weights_, levels) if levels else None
+        return Ensemble(members, None if model.combine == "median" else model.weights_, mixture)
     if name not in NAIVE:
         return _corrected(model, columns, levels)
     season = int(getattr(model, "season_length_", 1))
@@ -251,14 +255,14 @@ def _examples(panel: Panel) -> Context:
 
 
 def _ranges(panel: Panel) -> Floats:
-    """Return the range of each target, (K, 1), or its size where it has none."""
+    """Return the range of each target, (K,), or its size where it has none."""
     targets = panel.values[:, : panel.n_targets].astype(np.float64)
     low, high = np.nanmin(targets, axis=0), np.nanmax(targets, axis=0)
-    return np.asarray(np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))[:, None])
+    return np.asarray(np.where(high > low, high - low, np.maximum(np.abs(high), 1.0)))
 
 
 def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[str, Any]:
-    """Return what the file says of itself besides its graph."""
+    """Return the facts of a file besides its graph."""
     panel = model.panel_
     roles, source, step = panel.roles, panel.source, panel.frequency
     named = partial(map, str)

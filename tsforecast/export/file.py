@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 FORMAT, OPSET = 1, 18
 NAME = "tsforecast"  # of the facts in a file
 SUFFIXES = (".onnx", ".pt2")
-SCRIPT, MARK = "forecast.py", "Forecast the rows of a CSV file with a graph that tsforecast exported"
+SCRIPTS = {"forecast": "forecast.py", "recordings": "predict.py"}  # by kind of graph
+MARK = "with a graph that tsforecast exported"  # in the first line of a program
 INPUTS = ("past", "known", "series", "ahead", "static")
-OUTPUTS = ("forecast", "quantiles")
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,13 +56,14 @@ class Entry(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A graph, an example of its inputs and what the forecaster itself says to it, and what the file says."""
+    """A graph, an example of its inputs and the answers of the model itself, and the facts of the file."""
 
-    module: nn.Module
-    inputs: Arrays  # of all names
-    needed: tuple[str, ...]
-    expected: Floats  # points and quantiles, (n, H, K, 1 + Q)
-    tolerance: Floats  # of each target, (K, 1)
+    module: nn.Module  # takes the inputs and returns the outputs in their order
+    inputs: Arrays  # by name
+    expected: dict[str, Floats]  # outputs by name
+    tolerance: dict[str, Floats]  # largest difference, of each number of an output
+    free: dict[str, dict[int, str]]  # names of the axes of inputs and outputs whose size may differ
+    kind: str  # of the program that is written next to it, among SCRIPTS
     facts: Mapping[str, Any]
 
 
@@ -94,7 +95,7 @@ def inputs_of(
     }
 
 
-def require_file(file: Path) -> Path:
+def require_file(file: Path, kind: str) -> Path:
     """Return the path of a file that can be written; raise ParameterError or OutputError otherwise."""
     if file.suffix not in SUFFIXES:
         must = "must end in .onnx or .pt2"
@@ -104,7 +105,7 @@ def require_file(file: Path) -> Path:
     require_place(file.parent)
     if file.is_dir():
         raise OutputError(f"{str(file)!r} must be a file: it is a folder, which stays as it is; name another place")
-    script = file.with_name(SCRIPT)
+    script = file.with_name(SCRIPTS[kind])
     if file.suffix == ".onnx" and script.exists() and MARK not in script.read_text("utf-8", errors="replace"):
         raise OutputError(
             f"{str(script)!r} must be absent or of an older export: it is another file; name another folder"
@@ -125,9 +126,9 @@ def _require_library() -> None:
 
 
 def write(exported: Exported, file: Path) -> Path:
-    """Write a graph once it is seen to repeat its forecaster; ParameterError is raised where it does not."""
-    given = [torch.from_numpy(exported.inputs[name]) for name in exported.needed]
-    entry = Entry(exported.module, exported.needed, exported.expected.shape[-1] > 1).eval().requires_grad_(False)
+    """Write a graph once it is seen to repeat its model; ParameterError is raised where it does not."""
+    given = [torch.from_numpy(part) for part in exported.inputs.values()]
+    entry = exported.module.eval().requires_grad_(False)
     with torch.no_grad():
         found = entry(*given)
         outputs = [part.numpy() for part in (found if isinstance(found, tuple) else (found,))]
@@ -135,32 +136,30 @@ def write(exported: Exported, file: Path) -> Path:
     facts = _facts(exported, outputs)
     with new_file(file) as unfinished, _quiet(), torch.no_grad():
         if file.suffix == ".pt2":
-            program = torch.export.export(entry, _wide(given), dynamic_shapes=_shapes(exported.needed), strict=False)
+            program = torch.export.export(entry, _wide(given), dynamic_shapes=_shapes(exported), strict=False)
             torch.export.save(program, unfinished, extra_files={f"{NAME}.json": json.dumps(facts)})
         else:
-            _write_onnx(entry, exported.needed, _wide(given), unfinished, facts)
+            _write_onnx(entry, exported, _wide(given), unfinished, facts)
             _require_runs(exported, unfinished)
     if file.suffix == ".onnx":
-        with new_file(file.with_name(SCRIPT)) as unfinished:
-            shutil.copyfile(Path(__file__).with_name(SCRIPT), unfinished)
+        script = SCRIPTS[exported.kind]
+        with new_file(file.with_name(script)) as unfinished:
+            shutil.copyfile(Path(__file__).with_name(script), unfinished)
     return file
 
 
 def _write_onnx(
-    entry: Entry, needed: Sequence[str], given: tuple[Tensor, ...], file: Path, facts: Mapping[str, Any]
+    entry: nn.Module, exported: Exported, given: tuple[Tensor, ...], file: Path, facts: Mapping[str, Any]
 ) -> None:
     """Write a graph as operations of ONNX, with facts, and without the traces of the machine that made it."""
-    outputs = list(OUTPUTS[: 1 + entry.quantiles])
-    free: dict[str, dict[int, str]] = {name: {0: "series"} for name in (*needed, *outputs)}
-    free["past"][1] = "rows"
     # The older exporter of torch takes a twentieth of the time, and keeps each recurrent layer as one operation.
     torch.onnx.export(
         entry,
         given,
         file,
-        input_names=list(needed),
-        output_names=outputs,
-        dynamic_axes=free,
+        input_names=list(exported.inputs),
+        output_names=list(exported.expected),
+        dynamic_axes=exported.free,
         opset_version=OPSET,
         dynamo=False,
     )
@@ -176,16 +175,18 @@ def _write_onnx(
 
 
 def _require_same(exported: Exported, outputs: Sequence[Floats]) -> None:
-    """Raise ParameterError unless a graph says what its forecaster does, but for rounding."""
-    found = np.concatenate([outputs[0][..., None], *outputs[1:]], axis=-1)
-    same = (found == exported.expected) | (np.isnan(found) & np.isnan(exported.expected))
-    with np.errstate(invalid="ignore"):
-        off = np.where(same, 0.0, np.abs(found - exported.expected) / exported.tolerance)
-    if len(outputs) > 1:  # a series that is too short for a window has points alone
-        off = np.where(np.isnan(found) & (np.arange(found.shape[-1]) > 0), 0.0, off)
-    if not off.max(initial=0.0) <= 1:
+    """Raise ParameterError unless a graph returns the answers of its model, but for rounding."""
+    furthest = 0.0
+    for (name, wanted), found in zip(exported.expected.items(), outputs, strict=True):
+        same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+        with np.errstate(invalid="ignore"):
+            off = np.where(same, 0.0, np.abs(found - wanted) / exported.tolerance[name])
+        if name == "quantiles":  # a series that is too short for a window has points alone
+            off = np.where(np.isnan(found), 0.0, off)
+        furthest = max(furthest, float(np.nan_to_num(off, nan=np.inf).max(initial=0.0)))
+    if furthest > 1:
         raise ParameterError(
-            f"a graph must repeat the forecasts of its model: one is off by {off.max():.3g} times what is allowed; "
+            f"a graph must repeat the answers of its model: one is off by {furthest:.3g} times what is allowed; "
             "report this model, and keep it with save"
         )
 
@@ -195,8 +196,7 @@ def _require_runs(exported: Exported, file: Path) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-    found = session.run(None, {name: exported.inputs[name] for name in exported.needed})
-    _require_same(exported, found)
+    _require_same(exported, session.run(None, exported.inputs))
 
 
 def _wide(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -204,20 +204,20 @@ def _wide(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(torch.cat([part] * 3) for part in given)
 
 
-def _shapes(needed: Sequence[str]) -> tuple[tuple[dict[int, Any], ...]]:
+def _shapes(exported: Exported) -> tuple[tuple[dict[int, Any], ...]]:
     """Return which sizes of the inputs may differ from those of the example."""
-    count, steps = torch.export.Dim("series", min=1), torch.export.Dim("rows", min=1)
-    return (tuple({0: count, 1: steps} if name == "past" else {0: count} for name in needed),)
+    axes = {name: torch.export.Dim(name, min=1) for part in exported.free.values() for name in part.values()}
+    return (tuple({at: axes[name] for at, name in exported.free[key].items()} for key in exported.inputs),)
 
 
 def _facts(exported: Exported, outputs: Sequence[Floats]) -> dict[str, Any]:
-    """Return what a file says of itself, as JSON has it."""
-    golden = {name: _listed(exported.inputs[name]) for name in exported.needed}
+    """Return the facts of a file, as JSON has them."""
+    golden = {name: _listed(part) for name, part in exported.inputs.items()}
     return {
         "format": FORMAT,
         **exported.facts,
-        "inputs": list(exported.needed),
-        "golden": {"inputs": golden, "outputs": dict(zip(OUTPUTS, map(_listed, outputs), strict=False))},
+        "inputs": list(exported.inputs),
+        "golden": {"inputs": golden, "outputs": dict(zip(exported.expected, map(_listed, outputs), strict=True))},
         "made": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions(),
@@ -234,7 +234,7 @@ def _listed(array: NDArray[Any]) -> list[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the exporter of torch says of itself from the user."""
+    """Keep messages of the exporter of torch from the user."""
     import logging
 
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export")]

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tsforecast.export.levels import FamilyLevels, ResidualLevels
+from tsforecast.export.levels import FamilyLevels, MixtureLevels, ResidualLevels
 from tsforecast.export.scales import Filled, Scale, Scales
 
 
@@ -274,22 +274,27 @@ class Graph(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Weighted mean, or median, of the points of several graphs."""
+    """Weighted mean, or median, of the points of several graphs, and the mixture of their distributions."""
 
-    def __init__(self, members: Sequence[nn.Module], weights: Sequence[float] | None) -> None:
-        """Take the weights of a mean; None for the median."""
+    def __init__(
+        self, members: Sequence[nn.Module], weights: Sequence[float] | None, mixture: MixtureLevels | None
+    ) -> None:
+        """Take the weights of a mean, None for the median, and a mixture of quantiles, where some are wanted."""
         super().__init__()
-        self.members, self.weights = nn.ModuleList(members), weights
+        self.members, self.weights, self.mixture = nn.ModuleList(members), weights, mixture
 
     def forward(
         self, past: Tensor, known: Tensor, series: Tensor, ahead: Tensor, static: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return points, and no quantiles."""
+        """Return points and quantiles."""
         every: list[Any] = list(self.members)
-        each = [member(past, known, series, ahead, static)[0] for member in every]
+        answers = [member(past, known, series, ahead, static) for member in every]
+        each = [points for points, _ in answers]
         if self.weights is None:
             ordered, count = torch.stack(each).sort(0)[0], len(each)
             found = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
         else:
             found = sum((weight * part for weight, part in zip(self.weights, each, strict=True)), torch.zeros(()))
-        return found, found.new_zeros(*found.shape, 0)
+        if self.mixture is None:
+            return found, found.new_zeros(*found.shape, 0)
+        return found, self.mixture([quantiles for _, quantiles in answers])

@@ -41,7 +41,7 @@ class Exportable:
 
         Scaling, value transform, anchor, network and quantiles are in the graph; it repeats `predict` to 1e-5 of the
         range of a target, for series that were fitted and for others. A file ``.onnx`` runs with onnxruntime and numpy
-        alone; beside it, a short program `forecast.py` reads a CSV file and forecasts. A file ``.pt2`` is the same
+        alone; next to it, a short program `forecast.py` reads a CSV file and forecasts. A file ``.pt2`` is the same
         graph for `torch.export.load`. Names, frequency, horizon and a golden pair of inputs and outputs are in the
         file, as JSON.
 
@@ -78,5 +78,5 @@ class Exportable:
         from tsforecast.export.build import exported  # loads torch
         from tsforecast.export.file import require_file, write
 
-        target = require_file(Path(file))
+        target = require_file(Path(file), "forecast")
         return write(exported(self, levels), target)

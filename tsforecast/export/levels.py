@@ -37,10 +37,10 @@ class ResidualLevels(nn.Module):
     ) -> None:
         """Take quantiles at `LEVELS`, (H, K, L), the lowest number of each target, and what growth depends on."""
         super().__init__()
-        place = np.clip(np.asarray(levels) * (len(LEVELS) + 1) - 1, 0, len(LEVELS) - 1)
-        low = np.minimum(np.floor(place).astype(np.int64), len(LEVELS) - 2)
+        places, way = _between(levels)
+        low = np.array(places)
         ends = np.stack([by_step[..., low], by_step[..., low + 1]])  # (2, H, K, Q)
-        self.register_buffer("way", torch.from_numpy(place - low))
+        self.register_buffer("way", torch.from_numpy(way))
         self.register_buffer("by_step", torch.from_numpy(ends))
         self.register_buffer("lowest", torch.from_numpy(lowest[:, None]))
         self.season, self.growth, self.steps, self.own_season = season, growth, steps, own_season
@@ -68,6 +68,38 @@ class ResidualLevels(nn.Module):
             most = self.steps if self.growth == "average" else None
             return (1 + 1 / count.clamp(min=1, max=most)).sqrt() * torch.ones_like(steps)
         return torch.ones_like(steps)[None]
+
+
+class MixtureLevels(nn.Module):
+    """Quantiles of the mixture of distributions that are known by their quantiles at `LEVELS`."""
+
+    mass: Tensor
+    way: Tensor
+
+    def __init__(self, weights: Sequence[float], levels: Sequence[float]) -> None:
+        """Take the weights of the parts, whose sum is 1, and the levels."""
+        super().__init__()
+        self.places, way = _between(levels)
+        self.register_buffer("way", torch.from_numpy(way))
+        self.register_buffer("mass", torch.from_numpy(np.repeat(np.asarray(weights) / len(LEVELS), len(LEVELS))))
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return quantiles, (n, H, K, Q), given those of each part at `LEVELS`; see `distributions.base.mixture`."""
+        pooled, order = torch.cat([*parts], dim=-1).sort(-1)
+        below = (self.mass[order].cumsum(-1) * (len(LEVELS) + 1) + 1e-9).floor()
+        last = pooled.shape[-1] - 1
+        low, high = (
+            torch.cat([pooled.gather(-1, (below <= place).sum(-1, keepdim=True).clamp(max=last)) for place in end], -1)
+            for end in (self.places, [place + 1 for place in self.places])
+        )
+        return low + self.way * (high - low)
+
+
+def _between(levels: Sequence[float]) -> tuple[list[int], NDArray[np.float64]]:
+    """Return the place in `LEVELS` below each level, and how far the level lies on the way to the next one."""
+    place = np.clip(np.asarray(levels) * (len(LEVELS) + 1) - 1, 0, len(LEVELS) - 1)
+    low = np.minimum(np.floor(place).astype(np.int64), len(LEVELS) - 2)
+    return low.tolist(), place - low
 
 
 class FamilyLevels(nn.Module):

@@ -82,7 +82,7 @@ class SequenceNetwork(TrainableNetwork):
         states = self.encoder.states(segments, lengths, self.embed)  # (B, G, U)
         if self.pooling is None:
             outputs = self.head(self.dropout(states))  # (B, G, S*Q)
-            return outputs.reshape(len(steps), -1, len(self.prior))[:, :count] + self.prior  # type: ignore[no-any-return]
+            return outputs.reshape(steps.shape[0], -1, len(self.prior))[:, :count] + self.prior  # type: ignore[no-any-return]
         pooled = self.pooling(states, lengths)  # (B, U) or (B, 2U)
         if features is not None:
             pooled = torch.cat([pooled, features], dim=1)  # (B, U + F) or (B, 2U + F)
@@ -110,15 +110,16 @@ class SequenceNetwork(TrainableNetwork):
         size = self.architecture.segment
         if size == 1:
             return steps, lengths
-        count = -(-steps.shape[1] // size)
+        count = (steps.shape[1] + size - 1) // size  # of positive numbers alone, whose quotient ONNX has as well
         place = torch.arange(count * size, device=steps.device)  # (G*S,)
         if lengths is None:
             full = steps[:, place.clamp(max=steps.shape[1] - 1)]  # (B, G*S, C)
         else:
             ends = (lengths[:, None] - 1).to(steps.device, non_blocking=True)
-            full = torch.take_along_dim(steps, torch.minimum(place, ends)[..., None], dim=1)  # (B, G*S, C)
-            lengths = -(-lengths // size)
-        return full.reshape(len(steps), count, -1), lengths
+            read = torch.minimum(place, ends)[..., None].expand(-1, -1, steps.shape[2])
+            full = steps.gather(1, read)  # (B, G*S, C)
+            lengths = (lengths + size - 1) // size
+        return full.reshape(steps.shape[0], count, -1), lengths
 
 
 class SequenceLoss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -157,6 +158,47 @@ class SequenceEstimator(Estimator):
         self.check_fitted()
         panel = self._read(X, reset=False)
         return panel, self._answers(panel)
+
+    def export(self, file: str | Path) -> Path:
+        """Write one file that predicts anywhere: a graph from raw recordings to probabilities, or numbers.
+
+        Scales, network and temperature are in the graph. It takes recordings of any lengths at once, as an array
+        (N, T, C) whose rows end after `lengths`, (N,), and repeats `predict_proba`, or `predict`, to 1e-5. A file
+        ``.onnx`` runs with onnxruntime and numpy alone; next to it, a short program `predict.py` reads a CSV file. A
+        file ``.pt2`` is the same graph for `torch.export.load`. Channels, classes and a golden pair are in the file.
+
+        Parameters
+        ----------
+        file : path
+            Ends in ``.onnx`` or ``.pt2``. An older file is replaced once the new one is whole.
+
+        Returns
+        -------
+        path
+            Of the file.
+
+        Raises
+        ------
+        NotFittedError, OutputError
+        ParameterError
+            Where a part of the model has no graph, such as features of random convolutions, before anything is written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from tsforecast.sequences.neural import GRUClassifier
+        >>> waves = [np.sin(np.arange(12) * (1 + i % 2)) for i in range(8)]
+        >>> model = GRUClassifier(units=4, max_epochs=1, features=0, random_state=0).fit(waves, ["slow", "fast"] * 4)
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     model.export(f"{place}/waves.onnx").name
+        'waves.onnx'
+        """
+        self.check_fitted()
+        from tsforecast.export.file import require_file, write
+        from tsforecast.export.recordings import exported  # loads torch
+
+        target = require_file(Path(file), "recordings")
+        return write(exported(self, target.suffix), target)
 
     def golden(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the prediction for two waves of the size of the fitted recordings; see `Estimator.golden`."""
