@@ -128,9 +128,7 @@ def test_the_program_next_to_a_file_predicts_the_recordings_of_a_table(kind: str
 
 
 def test_a_model_without_a_graph_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(
-        ParameterError, match=r"features must be 0 for an export: .* fit with features=0"
-    ):
+    with pytest.raises(ParameterError, match=r"features must be 0 for an export: .* fit with features=0"):
         GRUClassifier(**SMALL).fit(WAVES, LABELS).export(tmp_path / "m.onnx")
     with pytest.raises(ParameterError, match="RocketClassifier must have a graph to be exported"):
         RocketClassifier(random_state=0).fit(WAVES, LABELS).export(tmp_path / "m.onnx")

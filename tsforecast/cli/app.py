@@ -14,14 +14,13 @@ import typer
 from tsforecast.cli.classify import classify
 from tsforecast.cli.console import console, plain_warnings, warn
 from tsforecast.cli.detect import detect
-from tsforecast.cli.export import export
 from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, init, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
 from tsforecast.cli.options import PlainGroup
 from tsforecast.cli.predict import predict
 from tsforecast.cli.scenario import scenario
-from tsforecast.cli.serve import serve
+from tsforecast.cli.serve import export, serve
 from tsforecast.cli.tune import tune, tune_report
 from tsforecast.cli.verify import record_key, verify
 from tsforecast.cli.wording import as_option
