@@ -7,20 +7,20 @@ from typing import Any
 from mlflow import MlflowClient
 
 
-def runs(uri: str, experiment: str = "tsforecast") -> list[Any]:
-    """Return the runs of an experiment, the oldest first."""
+def runs(uri: str, experiment: str | None = None) -> list[Any]:
+    """Return the runs of an experiment, or of all, the oldest first."""
     client = MlflowClient(uri)
-    found = client.get_experiment_by_name(experiment)
-    return sorted(client.search_runs([found.experiment_id]), key=lambda run: run.info.start_time) if found else []
+    found = [each.experiment_id for each in client.search_experiments() if experiment in (None, each.name)]
+    return sorted(client.search_runs(found), key=lambda run: run.info.start_time) if found else []
 
 
-def named(uri: str, name: str, experiment: str = "tsforecast") -> Any:
+def named(uri: str, name: str, experiment: str | None = None) -> Any:
     """Return the only run of this name."""
     (found,) = (run for run in runs(uri, experiment) if run.info.run_name == name)
     return found
 
 
-def children(uri: str, parent: Any, experiment: str = "tsforecast") -> list[Any]:
+def children(uri: str, parent: Any, experiment: str | None = None) -> list[Any]:
     """Return the runs within a run."""
     return [run for run in runs(uri, experiment) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
 

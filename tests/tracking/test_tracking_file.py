@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from tests.helpers.forecasters import small, wave
 from tests.helpers.logged import children, files, history, named, runs
 from tsforecast import GRUClassifier, ParameterError, ReductionForecaster, TrainingError, audit, leaderboard, track
+from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
+from tsforecast.estimators.registry import make
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.neural import NeuralForecaster
@@ -74,6 +77,25 @@ def test_a_fit_that_fails_is_a_run_that_failed(database: str) -> None:
     assert run.data.tags["error"] == "TrainingError: the loss must stay a number"
 
 
+def test_runs_go_to_an_experiment_of_their_data_unless_it_is_named(database: str) -> None:
+    with track():
+        for data in ("sunspots-yearly", "co2-weekly", SALES):
+            make("drift", horizon=2).fit(load_dataset(data) if isinstance(data, str) else data)
+    with track(data="shops"):
+        network = small("gru").fit(SALES)
+    names = ("sunspots-yearly", "co2-weekly", "tsforecast", "shops")
+    found = [run for name in names for run in runs(database, name)]
+    inputs = [run.inputs.dataset_inputs[0].dataset for run in found]
+    assert [data.name for data in inputs] == ["sunspots-yearly", "co2-weekly", "sales", "shops"]
+    given = json.loads(inputs[0].schema)["mlflow_colspec"]
+    assert [(each["name"], each["type"]) for each in given] == [("year", "string"), ("sunspots", "double")]
+    note = found[3].data.tags["mlflow.note.content"]
+    assert "validation steps, which chose the epoch" in note or "nothing better than the naive" in note
+    assert note.endswith(f"Data: {str(network.panel_).removeprefix('Panel: ')}.")
+    (model,) = found[3].outputs.model_outputs
+    assert MlflowClient(database).get_logged_model(model.model_id).source_run_id == found[3].info.run_id
+
+
 def test_what_is_fitted_within_another_fit_is_its_child(database: str) -> None:
     with track():
         EnsembleForecaster(small("gru"), seeds=2, horizon=3).fit(SALES)
@@ -100,7 +122,11 @@ def test_a_leaderboard_is_a_run_with_its_fits_inside(database: str, jobs: int) -
     seeds = [inside[f"gru, seed {seed} on sales"].data.metrics["test/mase"] for seed in (0, 1)]
     assert np.mean(seeds) == pytest.approx(table.loc["gru", "mase"], rel=1e-12)
     assert seeds[0] != seeds[1]
-    assert parent.data.metrics["test skill/gru"] == table.loc["gru", "skill"]
+    assert parent.data.metrics["test_skill/gru"] == table.loc["gru", "skill"]
+    assert not [name for name in parent.data.metrics if " " in name]
+    (whole,) = (each.dataset for each in parent.inputs.dataset_inputs)
+    assert (whole.name, whole.digest) == ("sales", Panel.of(SALES).fingerprint()[:8])
+    assert gru.data.tags["mlflow.note.content"] == f"{board.verdicts['gru'].sentence}."
     assert gru.data.tags["leak_audit"] == "passed (data)"
     assert gru.data.tags["verdict"] == board.verdicts["gru"].sentence
     assert gru.data.params["split/last"] == "2024-03-18"  # twelve days are tested
@@ -137,7 +163,7 @@ def test_scores_of_distributions_are_metrics_of_the_runs(database: str) -> None:
         board = leaderboard("mean", SALES, horizon=3, origins=4, metric="crps")
     parent, *_ = (run for run in runs(database, "shops") if "mlflow.parentRunId" not in run.data.tags)
     table = board.table.set_index("model")
-    assert parent.data.metrics["test crps/mean"] == table.loc["mean", "crps"]
+    assert parent.data.metrics["test_crps/mean"] == table.loc["mean", "crps"]
     inside = {run.info.run_name: run.data.metrics for run in children(database, parent, "shops")}
     for name in ("mase", "crps", "wql", "msis", "coverage80", "width95", "skill"):
         assert inside["mean on sales"][f"test/{name}"] == pytest.approx(table.loc["mean", name], rel=1e-12)
@@ -227,7 +253,7 @@ def test_the_command_line_keeps_runs_when_asked(database: str, tmp_path: Path) -
         [*command, "--out", "model", "--mlflow"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert f"runs are in {database}" in done.stdout
-    assert [run.info.run_name for run in runs(database)] == ["drift on shop"]
+    assert [run.info.run_name for run in runs(database, "shop")] == ["drift on shop"]
 
 
 @pytest.mark.parametrize("experiment", ["", 3, SALES])

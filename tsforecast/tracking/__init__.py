@@ -28,21 +28,23 @@ __all__ = ["load_model", "log_model", "save_model", "sync", "track"]
 
 
 @contextmanager
-def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags: Any) -> Iterator[str]:
+def track(experiment: str | None = None, uri: str | Path | None = None, **tags: Any) -> Iterator[str]:
     """Log every fit in the block as an MLflow run; leaderboards and searches are runs with nested runs of their fits.
 
     A run has parameters and what was chosen from the data, metrics of each epoch, dates and fingerprint of the data,
-    what the leak audit found, versions, figures and the model. All of it is sent beside training, which does not wait.
+    what the leak audit found, a description with the verdict, versions, figures and the model. All of it is sent while
+    training goes on, which does not wait.
 
     Parameters
     ----------
-    experiment : str
-        Made where there is none of this name.
+    experiment : str, optional
+        Made where there is none of this name. Unless given, the experiment is called like the data: as the tag
+        ``data`` has it, or the dataset of the catalogue; ``"tsforecast"`` takes the runs of data without a name.
     uri : str or path, optional
         Of an MLflow server, or a database file. Unless given, the environment variable ``MLFLOW_TRACKING_URI`` names
         it; else it is the file ``mlflow.db`` in the working folder, with files in ``mlartifacts`` beside it.
     **tags
-        Of every run. ``data="sales"`` names the data in the names of runs as well.
+        Of every run. ``data="sales"`` names the data in the names of runs, and their experiment unless it is given.
 
     Yields
     ------
@@ -68,11 +70,11 @@ def track(experiment: str = "tsforecast", uri: str | Path | None = None, **tags:
     ...     with track("sales", uri=f"{place}/mlflow.db", team="north"):
     ...         model = DriftForecaster(horizon=2).fit([1.0, 2.0, 3.0])
     """
-    if not isinstance(experiment, str) or not experiment.strip():
+    if experiment is not None and (not isinstance(experiment, str) or not experiment.strip()):
         raise ParameterError(
             f"experiment must be a name: got {experiment!r}; data are fitted within track, not given to it"
         )
-    store = Store(where(uri), experiment)
+    store = Store(where(uri), experiment or (str(tags["data"]) if tags.get("data") else None))
     from tsforecast.tracking.runs import Tracker
 
     outbox = Outbox(store, Path(UNSENT))

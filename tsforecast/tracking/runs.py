@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import logging
 import math
 import os
@@ -28,7 +29,7 @@ from tsforecast.evaluation.metrics import shown_metrics, skill
 from tsforecast.evaluation.record import ForecastFit, learned
 from tsforecast.events import Activity, clock
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.provenance import machine, versions
+from tsforecast.provenance import machine, naive_note, skill_note, versions
 from tsforecast.tracking import figures, flavour
 from tsforecast.tracking.outbox import Outbox
 from tsforecast.tracking.store import Event
@@ -80,6 +81,22 @@ def of_data(panel: Panel) -> Facts:
         "data": repr(panel).removeprefix("Panel: "),
         "data/fingerprint": panel.fingerprint(),
         **({} if panel.kind == "none" else span),
+    }
+
+
+def of_dataset(panel: Panel, name: str) -> Facts:
+    """Return the data of a run as a dataset of MLflow: name, digest, source, columns, and counts."""
+    given, source = panel.roles.given, {"dataset": panel.source.dataset, "form": panel.source.form}
+    kept = (panel.source.id, panel.source.time, *panel.roles.target, *given.past, *given.future, *given.static)
+    types = {str(each): "double" if each in panel.roles.varying else "string" for each in kept if each}
+    columns = [{"name": each, "type": kind, "required": True} for each, kind in types.items()]
+    return {
+        "name": name,
+        "digest": panel.fingerprint()[:8],
+        "source_type": "tsforecast",
+        "source": json.dumps({key: value for key, value in source.items() if value}),
+        "schema": json.dumps({"mlflow_colspec": columns}),
+        "profile": json.dumps({"num_rows": int(panel.lengths.sum()), "series": len(panel), "panel": repr(panel)}),
     }
 
 
@@ -186,7 +203,7 @@ class Tracker:
         else:
             kind, name, settings = "fit", named(model), of_settings(model)
         run = _Run(activity, f"{name} on {self._data(activity)}", kind)
-        self._start(run.id, run.name, kind, of_data(activity.data) | settings)
+        self._start(run.id, run.name, kind, of_data(activity.data) | settings, data=activity.data)
         self._open.append(run)
 
     @_safe
@@ -242,7 +259,11 @@ class Tracker:
         history = list(getattr(model, "history_", ()))
         best = best_epoch(history) if history else None
         numbers = {"loss/best_validation": best.valid_loss, "skill/best_validation": best.skill} if best else {}
-        self._log(run.id, numbers, of_fitted(model, panel))
+        resolved = getattr(model, "resolved_", {})
+        notes = [skill_note(resolved, best.skill if best else None), naive_note(resolved)]
+        sentences = [f"{named(model)}: {note}." for note in notes if note] or [f"{named(model)} was fitted."]
+        description = "\n\n".join([*sentences, f"Data: {repr(panel).removeprefix('Panel: ')}."])
+        self._log(run.id, numbers, of_fitted(model, panel), {"mlflow.note.content": description})
         if not isinstance(model, Forecaster):
             return
         pictures, place = self.outbox.new_folder(), self.outbox.new_folder()
@@ -300,9 +321,10 @@ class Tracker:
             if key in errors.index:
                 scores = {f"test/{name}": error for name, error in errors.loc[key].items()}
                 scores["test/skill"] = skill(errors.loc[key, board.metric], table.loc[board.reference, board.metric])
-                self._log(child, scores, tags={"verdict": board.verdicts[fit.model].sentence})
+                sentence = board.verdicts[fit.model].sentence
+                self._log(child, scores, tags={"verdict": sentence, "mlflow.note.content": f"{sentence}."})
         shown = (board.metric, "skill")
-        scores = {f"test {name}/{model}": table.loc[model, name] for name in shown for model in table.index}
+        scores = {f"test_{name}/{model}": table.loc[model, name] for name in shown for model in table.index}
         record = board.record
         params = {"metric": board.metric, "reference": board.reference, "horizon": record.horizon}
         params |= {"origins": record.origins, "step": record.step, "gap": record.gap, "refit": record.refit}
@@ -334,16 +356,29 @@ class Tracker:
         params = {f"best/{name}": value for name, value in search.best_params_.items()}
         params |= {"reference": search.reference_, "best_trial": search.best_index_}
         numbers = {"skill/best_validation": search.best_score_, "skill/optimism": search.optimism_}
-        self._log(run.id, numbers, params)
+        self._log(run.id, numbers, params, {"mlflow.note.content": _verdict_of(search)})
         place = self.outbox.new_folder()
         search.report(place / "search.html", run.name)
         search.trials_.drop(columns=["scores", "params"]).to_csv(place / "trials.csv", index=False)
         self.outbox.put(Event("files", run.id, {"under": ""}, place.name))
 
-    def _start(self, run: str, name: str, kind: str, params: Mapping[str, Any], parent: str | None = None) -> None:
+    def _start(
+        self,
+        run: str,
+        name: str,
+        kind: str,
+        params: Mapping[str, Any],
+        parent: str | None = None,
+        data: Panel | None = None,
+    ) -> None:
+        """Begin a run in the experiment of its data, or that of the run that it is nested in."""
+        outermost = self._open[0].activity.data if self._open else data
+        experiment = outermost.source.dataset if outermost is not None else None
         parent = parent or (self._open[-1].id if self._open else None)
         tags = {**self._origin, "kind": kind, **self._tags}
-        begun = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": params}
+        begun = {"name": name, "parent": parent, "at": _now(), "tags": tags, "params": params, "experiment": experiment}
+        if data is not None:
+            begun["dataset"] = of_dataset(data, str(self._tags.get("data") or data.source.dataset or about(data)))
         self.outbox.put(Event("begin", run, _plain(begun)))
 
     def _log(
@@ -369,6 +404,16 @@ class Tracker:
     def _data(self, activity: Activity) -> str:
         recordings = not isinstance(activity.subject, Forecaster | Mapping)
         return str(self._tags.get("data") or about(activity.data, recordings))
+
+
+def _verdict_of(search: Any) -> str:
+    """Return the result of a search in two sentences."""
+    found = _settings_line(search.best_params_)
+    best = f"Best settings: {found}." if found else f"No settings beat {search.reference_}."
+    return (
+        f"{best} Skill {search.best_score_:+.1%} over {search.reference_} on the validation part, of which about "
+        f"{max(0.0, search.optimism_):.1%} is luck of the choice."
+    )
 
 
 def _settings_line(settings: Mapping[str, Any]) -> str:

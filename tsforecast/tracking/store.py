@@ -50,6 +50,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
+DEFAULT = "tsforecast"  # the experiment of data without a name
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"  # in the working folder, where nothing else is named
 WAIT = 4.0  # seconds for a server to answer: with all else, less than five
 TRIES = 5  # of a database file, which another process may be writing to
@@ -83,13 +84,13 @@ def where(uri: str | Path | None) -> str:
 
 
 class Store:
-    """An experiment in a store that was reached; made where there is none of this name.
+    """Experiments in a store that was reached; made where there is none of a name.
 
-    `runs` maps our names of runs that were begun before to those of the store. TrackingError is raised within five
-    seconds when the store cannot be reached.
+    Runs go to the one that is named, or each to that of its data. `runs` maps our names of runs that were begun before
+    to those of the store. TrackingError is raised within five seconds when the store cannot be reached.
     """
 
-    def __init__(self, uri: str, experiment: str, runs: dict[str, str] | None = None) -> None:
+    def __init__(self, uri: str, experiment: str | None, runs: dict[str, str] | None = None) -> None:
         require_reachable(uri)
         with quiet():
             from mlflow import MlflowClient
@@ -102,7 +103,11 @@ class Store:
                 # A database file is locked while one process opens it: the first one creates its tables.
                 with FileLock(f"{uri.removeprefix('sqlite:///')}.lock") if uri.startswith("sqlite:") else nullcontext():
                     self._client = MlflowClient(uri)
-                    self._experiment_id = self._find_experiment()
+                    self._experiments = dict[str, str]()  # by name
+                    if experiment is None:
+                        self._client.search_experiments(max_results=1)  # a store that does not answer is an error now
+                    else:
+                        self._experiment_of(experiment)
             except MlflowException as error:
                 raise TrackingError(f"runs cannot be tracked in {uri!r}: {reason(error)}") from error
 
@@ -124,24 +129,33 @@ class Store:
 
     def _begin(self, event: Event, folder: Path) -> None:
         values, found = event.values, None
+        experiment = self._experiment_of(self.experiment or values.get("experiment") or DEFAULT)
         if self._resumes:  # the run may exist in the store, although the confirmation was lost
             mark = f"tags.`tsforecast.run` = '{event.run}'"
-            found = self._client.search_runs([self._experiment_id], mark, max_results=1)
+            found = self._client.search_runs([experiment], mark, max_results=1)
         if found:
             run = found[0]
         else:
             tags = {**_as_text(values["tags"]), "tsforecast.run": event.run}
             if values["parent"] in self.runs:
                 tags["mlflow.parentRunId"] = self.runs[values["parent"]]
-            run = self._client.create_run(self._experiment_id, values["at"], tags, values["name"])
+            run = self._client.create_run(experiment, values["at"], tags, values["name"])
         self.runs[event.run] = run.info.run_id
+        if data := values.get("dataset"):
+            self._input(run.info.run_id, data)
         self._log(event, folder)
+
+    def _input(self, run: str, data: dict[str, str]) -> None:
+        """Log the data of a run, which pages of MLflow list by name and digest."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        self._client.log_inputs(run, [DatasetInput(Dataset(**data), [InputTag("mlflow.data.context", "training")])])
 
     def _log(self, event: Event, folder: Path) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         values, run = event.values, self.runs[event.run]
-        metrics = [Metric(_key(name), *rest) for name, *rest in values.get("metrics", ())]
+        metrics = [Metric(re.sub(r"\s", "_", _key(name)), *rest) for name, *rest in values.get("metrics", ())]
         params = [Param(name, text) for name, text in _as_text(values["params"]).items()]
         tags = [RunTag(name, text) for name, text in _as_text({} if event.kind == "begin" else values["tags"]).items()]
         for begin in range(0, max(len(metrics), len(params), len(tags)), BATCH):
@@ -157,7 +171,7 @@ class Store:
 
         run = self.runs[event.run]
         logged = self._client.create_logged_model(
-            self._experiment_id,
+            self._client.get_run(run).info.experiment_id,
             event.values["name"],
             run,
             params=_as_text(event.values["params"]),
@@ -174,20 +188,26 @@ class Store:
     def _end(self, event: Event, folder: Path) -> None:
         self._client.set_terminated(self.runs[event.run], event.values["status"], event.values["at"])
 
-    def _find_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
+    def _experiment_of(self, name: str) -> str:
+        """Return the id of an experiment by its name."""
+        if name not in self._experiments:
+            self._experiments[name] = self._find_experiment(name)
+        return self._experiments[name]
+
+    def _find_experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
         if found is None:
             files = None  # a server knows where it keeps files
             if self.uri.startswith("sqlite:"):
                 files = (Path(self.uri.removeprefix("sqlite:///")).parent / ARTIFACTS).as_uri()
             try:
-                return str(self._client.create_experiment(self.experiment, files))
+                return str(self._client.create_experiment(name, files))
             except self._refusal:  # another process was faster
-                found = self._client.get_experiment_by_name(self.experiment)
+                found = self._client.get_experiment_by_name(name)
                 if found is None:
                     raise
         if found.lifecycle_stage == "deleted":
-            raise TrackingError(f"experiment {self.experiment!r} was deleted: restore it, or name another one")
+            raise TrackingError(f"experiment {name!r} was deleted: restore it, or name another one")
         return str(found.experiment_id)
 
 
