@@ -109,6 +109,7 @@ benchmarks: $(VENV)/installed  ## Measure memory and speed of the data core, lea
 	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/monitoring.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/anomalies.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/drift.py
 	$(BIN)/python benchmarks/naive_bound.py --seeds 3
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/fit_speed.py

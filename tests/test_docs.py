@@ -60,6 +60,7 @@ def run_python_of(page: str) -> None:
         ("how-to/records", "line 2 must follow from line 1"),
         ("how-to/scenario", "sales_difference_lo80"),
         ("how-to/anomalies", "collective"),
+        ("how-to/update", "True\n40 new rows of 1 of 1 series, up to 2025-04-04; training"),
         ("how-to/targets", "Conv1DRegressor True"),
         ("how-to/hierarchies", "Hierarchy: total 1, region 2, kind 2, shop 8\nTrue\n"),
         ("reference/metrics", "wape"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tsforecast.adapters.protocol import as_forecaster as as_forecaster
     from tsforecast.anomalies.detector import Detector as Detector
     from tsforecast.anomalies.detector import detect as detect
+    from tsforecast.anomalies.drift import Drift as Drift
+    from tsforecast.anomalies.drift import drift as drift
     from tsforecast.anomalies.results import Anomalies as Anomalies
     from tsforecast.catalog.card import dataset_names as dataset_names
     from tsforecast.catalog.loaders import load_dataset as load_dataset
@@ -120,6 +122,7 @@ _NAMES = {
     "evaluation.contamination": ("contamination_check",),
     "evaluation.monitor": ("Monitor",),
     "anomalies.detector": ("detect", "Detector"),
+    "anomalies.drift": ("drift", "Drift"),
     "anomalies.results": ("Anomalies",),
     "evaluation.overall": ("overall", "Overall"),
     "evaluation.verification": ("verify_records", "Verification"),

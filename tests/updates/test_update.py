@@ -22,6 +22,7 @@ from tsforecast import (
     SeasonalNaiveForecaster,
     load,
 )
+from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.preprocessing import Preprocessor
 from tsforecast.errors import DataError, ParameterError
@@ -75,6 +76,18 @@ def check_updated(model: Forecaster) -> None:
     once = fitted(type(model)(**model.get_params(deep=False))).update(shops(0, 115, 112))
     assert once.predict(interval=0.8).equals(model.predict(interval=0.8))
     assert once.fingerprint() == model.fingerprint() != before
+
+
+def test_weights_of_an_aggregate_go_on_from_the_fit_through_rows_of_updates() -> None:
+    level = np.random.default_rng(0).normal(50, 1, 120)
+    level[100:] += 30.0  # the mean, which was best, now errs
+    frame = pd.DataFrame({"day": DAYS[:120], "level": level})
+    model = AggregateForecaster([NaiveForecaster(3)]).fit(Panel.from_frame(frame[:100], season_length=1))
+    wanted, at_the_fit = model.predict(frame), model._mean_shares()
+    model.update(frame[100:110]).update(frame[110:])
+    assert wanted.equals(model.predict())
+    now = model._shares(Context.at_end(model.panel_))[0]
+    assert np.abs(now - at_the_fit).max() > 0.05
 
 
 def test_a_saved_update_forecasts_the_same_and_goes_on(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ level with them [Bates et al. 2023, arXiv 2104.08279].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -74,25 +75,27 @@ def judge_of(model: Forecaster) -> Forecaster:
     return model.members_[0] if isinstance(model, ConformalForecaster) else model
 
 
-def calibrated(model: Forecaster, step: int, least: float) -> Calibration:
+def calibrated(model: Forecaster, step: int, least: float, known: Positions | None = None) -> Calibration:
     """Return residuals of a fitted model at the last cutoffs of each series that it did not learn from.
 
-    They are at least so many, in all series together, where there are. DataError is raised below `ENOUGH`.
+    Of each series so many rows are `known`, (N,); all unless given. Residuals are at least so many, in all series
+    together, where there are. DataError is raised below `ENOUGH`.
     """
     panel = model.panel_
+    lengths = panel.lengths if known is None else known
     if isinstance(model, ConformalForecaster):
         seen = model.seen_
         judge = model._new_member().fit(panel.until(seen)) if model.refit else model.members_[0]
     else:
         judge, seen = model._held_out()
     first = np.where(seen > 0, seen, panel.first_cutoffs(step)) + step - 1
-    counts = np.maximum(panel.lengths - first, 0)
+    counts = np.maximum(lengths - first, 0)
     wanted, chosen = int(min(max(CUTOFFS, least), MOST)), np.flatnonzero(counts)
     if len(chosen) > wanted // EACH:  # too many series: some of them, so that each has a run of cutoffs
         chosen = chosen[np.linspace(0, len(chosen) - 1, wanted // EACH).astype(np.int64)]
     taken = np.minimum(counts[chosen], -(-wanted // max(len(chosen), 1)))
     series: Positions = np.repeat(chosen, taken)
-    rows: Positions = panel.lengths[series] - np.repeat(taken.cumsum(), taken) + np.arange(len(series))
+    rows: Positions = lengths[series] - np.repeat(taken.cumsum(), taken) + np.arange(len(series))
     errors = Residuals.of(judge_of(judge), panel, series, rows, step).error
     found = Calibration(errors[:, None], series, rows)
     if found.count() < ENOUGH:
@@ -173,8 +176,12 @@ class HeldOut:
             found[there, k] = ndtri((ranks + 0.5) / (len(ordered) + 1))
         return found
 
-    def greatest_sums(self, steps: int, lags: int, seed: int) -> Floats:
+    def greatest_sums(
+        self, steps: int, lags: int, seed: int, read: Callable[[Floats], Floats] = lambda drawn: drawn
+    ) -> Floats:
         """Return the greatest sums in simulated streams of so many steps, in order, (K, STREAMS).
+
+        What is added up is `read` from the streams: themselves, unless given.
 
         Streams are normal, as scores are, with the autocorrelations of the held-out scores up to the last of some lags
         that is not by chance. Each has a level and a spread that differ from the usual ones by as much as those of so
@@ -196,7 +203,7 @@ class HeldOut:
                 noise = np.fft.rfft(random.standard_normal((size, length)), axis=1)
                 drawn = np.fft.irfft(shape * noise, length, axis=1)[:, : 2 * steps]
                 factors, moves = random.standard_normal((2, size, 1))
-                found.append(_greatest(drawn * np.exp(spread * factors) + level * moves, steps))
+                found.append(_greatest(read(drawn * np.exp(spread * factors) + level * moves), steps))
         return np.sort(np.reshape(found, (scores.shape[1], STREAMS)), axis=1)
 
 

@@ -22,6 +22,7 @@ from tsforecast.cli.predict import predict
 from tsforecast.cli.scenario import scenario
 from tsforecast.cli.serve import export, serve
 from tsforecast.cli.tune import tune, tune_report
+from tsforecast.cli.update import update
 from tsforecast.cli.verify import record_key, verify
 from tsforecast.cli.wording import as_option
 from tsforecast.errors import TsForecastError
@@ -58,6 +59,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, str]] = {
     inspect: ("inspect model", "inspect results/model"),
     export: ("export model model.onnx", "export model model.onnx --interval 80,95"),
     serve: ("serve model", "serve model --port 8123 --max-rows 5000"),
+    update: ("update model new.csv --out model-2", "update model new.csv --in-place --scales learn --epochs 5"),
     monitor: ("monitor model --data new.csv", "monitor model"),
     detect: ("detect model --data new.csv", "detect model --data new.csv --level 0.001 --out found.html"),
     verify: ("verify forecasts.jsonl", "verify forecasts.jsonl --data truth.csv --key desk.pub.pem"),

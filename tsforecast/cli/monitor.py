@@ -34,7 +34,9 @@ class State:
 
     model: str  # checksum of the model's description
     reference: str
-    rows: dict[str, list[list[float | None]]]  # observations of each series since the fit, columns as in its panel
+    rows: dict[
+        str, list[list[float | None]]
+    ]  # observations of each series since those of the model, columns as in its panel
     passed: int  # cutoffs that were looked at
     cutoffs: list[int]  # those that had a loss, counted from the end of the fitted data
     model_losses: list[float]
@@ -117,18 +119,49 @@ def _begun(forecaster: Forecaster, model: Path) -> State:
 
     from tsforecast.saving.folder import DESCRIPTION
 
-    panel, horizon = forecaster.panel_, forecaster.horizon_
+    panel, horizon = forecaster.fitted_panel, forecaster.horizon_
     ticks = np.arange(panel.clock_end - horizon, panel.season_length - 1, -horizon)[:MOST_CUTOFFS]
     means = [np.nanmean(_losses(_naive(name, forecaster), panel, ticks)) for name in REFERENCES] if len(ticks) else []
     best = REFERENCES[int(np.nanargmin(means))] if np.isfinite(means).any() else REFERENCES[0]
-    return State(sha256(model / DESCRIPTION), best, {}, 0, [], [], [], [0])
+    return State(sha256(model / DESCRIPTION), best, {}, _learned_cutoffs(forecaster), [], [], [], [0])
+
+
+def _learned_cutoffs(forecaster: Forecaster) -> int:
+    """Return how many cutoffs since the fit lie before rows that an update learned from."""
+    fitted, until = forecaster.fitted_panel, forecaster.unchanged_since()
+    return -(-max(int((fitted.firsts + until).max()) - fitted.clock_end, 0) // forecaster.horizon_)
+
+
+def gone_on(before: Forecaster, model: Path, panel: Panel) -> tuple[State, Monitor]:
+    """Return the state of a model, or a new one, with the cutoffs that a panel of later rows completes; and a monitor.
+
+    Rows of a panel that the state had beyond it stay in the state.
+    """
+    place = model / STATE
+    kept = _read(place, model) if place.exists() else _begun(before, model)
+    from tsforecast.data.protocol import joined
+
+    panel = joined(_with_rows(before.panel_, kept), panel)
+    watch, _, _ = _judged(before, panel, kept)
+    rows = {str(name): _after(panel, i, int(before.panel_.lengths[i])) for i, name in enumerate(panel.ids)}
+    return replace(kept, rows=rows, **asdict(watch)), watch
+
+
+def handed_on(kept: State, known: NDArray[np.int64], after: Forecaster, folder: Path) -> str:
+    """Return the state, as JSON, of a model in a folder that knew so many rows, (N,), before it was updated."""
+    from tsforecast.saving.folder import DESCRIPTION
+
+    more = (after.panel_.lengths - known).tolist()
+    rows = {name: each[count:] for (name, each), count in zip(kept.rows.items(), more, strict=True)}
+    passed = max(kept.passed, _learned_cutoffs(after))
+    return json.dumps(asdict(replace(kept, model=sha256(folder / DESCRIPTION), rows=rows, passed=passed)))
 
 
 def _naive(name: str, forecaster: Forecaster) -> Forecaster:
     from tsforecast.estimators.registry import make
 
     naive: Forecaster = make(name, horizon=forecaster.horizon_)
-    return naive.fit(forecaster.panel_)
+    return naive.fit(forecaster.fitted_panel)
 
 
 def _with_rows(panel: Panel, kept: State) -> Panel:
@@ -161,7 +194,7 @@ def _judged(forecaster: Forecaster, panel: Panel, kept: State) -> tuple[Monitor,
     from tsforecast.evaluation.monitor import Monitor
 
     watch = Monitor(kept.model_losses, kept.reference_losses, kept.starts)
-    first, horizon = forecaster.panel_.clock_end, forecaster.horizon_
+    first, horizon = forecaster.fitted_panel.clock_end, forecaster.horizon_
     living = ~panel.ended(max(horizon, panel.season_length))
     complete = int(((panel.firsts + panel.lengths)[living].min() - first) // horizon)
     numbers = np.arange(kept.passed, max(complete, kept.passed))
@@ -187,7 +220,7 @@ def _losses(forecaster: Forecaster, panel: Panel, ticks: NDArray[np.int64]) -> N
     from tsforecast.data.context import Context
     from tsforecast.data.scaling import seasonal_scale
 
-    fitted, horizon, targets = forecaster.panel_, forecaster.horizon_, panel.n_targets
+    fitted, horizon, targets = forecaster.fitted_panel, forecaster.horizon_, panel.n_targets
     numbers = [fitted.series(i)[:, k] for i in range(len(fitted)) for k in range(targets)]
     scales = np.array([seasonal_scale(part, fitted.season_length)[0] for part in numbers]).reshape(-1, targets)
     scales = np.where(scales > 0, scales, np.nan)
@@ -213,7 +246,7 @@ def _show(forecaster: Forecaster, panel: Panel, kept: State, watch: Monitor, fel
     from tsforecast.estimators.registry import model_name
 
     def day(number: int) -> str:
-        tick = forecaster.panel_.clock_end + number * forecaster.horizon_
+        tick = forecaster.fitted_panel.clock_end + number * forecaster.horizon_
         return panel.label(int(panel.stamps(int(panel.firsts.argmin()), tick)))
 
     horizon, claim, before = forecaster.horizon_, watch.claim, watch.before

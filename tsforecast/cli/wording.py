@@ -28,6 +28,7 @@ ALIKE = (
     *("searcher", "scheduler", "validation_origins", "time_budget", "resume", "reference", "ended", "align"),
     *("interval", "quantiles", "paths", "loss", "trust", "address", "record", "record_key", "key", "head"),
     *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test", "memory", "tail", "device"),
+    *("scales", "epochs"),
     *("port", "max_bytes", "max_rows", "max_seconds", "max_waiting", "max_batch"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python

@@ -143,6 +143,11 @@ class Updatable(Distributional):
         """What the last `update` did, in a sentence; nothing where there was none since `fit` or `load`."""
         return str(vars(self).get("_last_update", ""))
 
+    def unchanged_since(self) -> Rows:
+        """Return how many rows of each series were known when anything was last learned from them, (N,)."""
+        own = vars(self).get("changed_rows_", self.fitted_panel.lengths)
+        return np.asarray(np.maximum.reduce([own, *(member.unchanged_since() for member in self.members_)]))
+
     def every_member(self) -> Iterator[Updatable]:
         """Yield this forecaster, its members, and theirs."""
         yield self

@@ -132,10 +132,7 @@ class ConformalForecaster(WrappedForecaster):
 
     def _cutoffs_since(self) -> NDArray[np.int64]:
         """Return the first cutoff of each series, (N,), whose error neither calibrates nor was learned from."""
-        members = self.members_[0].every_member() if self.refit else ()
-        first = self.fitted_panel.lengths.copy()
-        for member in members:
-            first = np.maximum(first, vars(member).get("changed_rows_", 0))
+        first = self.unchanged_since().copy()
         later = self.calibration_.cutoffs >= self.fitted_panel.lengths[self.calibration_.series]
         np.maximum.at(first, self.calibration_.series[later], self.calibration_.cutoffs[later] + 1)
         return first

@@ -103,6 +103,12 @@ class LocalForecaster(WrappedForecaster):
         """Return how many first rows of each fitted series trained its forecaster, (N,)."""
         return np.concatenate([member.learned_rows() for member in self.members_])
 
+    def unchanged_since(self) -> NDArray[np.int64]:
+        """Return how many rows of each series were known when its forecaster last learned; see `Updatable`."""
+        if isinstance(self.panel_, SupervisedPanel):
+            return super().unchanged_since()
+        return np.concatenate([member.unchanged_since() for member in self.members_])
+
     def preprocessing_state(self, panel: Panel) -> dict[str, NDArray[Any]]:
         """Return the preprocessing state of all series; see `Forecaster.preprocessing_state`."""
         model = self._new_member(panel.horizon_or(self._own_horizon()))
