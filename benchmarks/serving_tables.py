@@ -14,6 +14,7 @@ def latency(found: pd.DataFrame) -> str:
             "p50, ms": _with_range(row, "p50_ms"),
             "p99, ms": _with_range(row, "p99_ms"),
             "requests a second": _with_range(row, "per_second"),
+            "processor, ms a request": _with_range(row, "cpu_ms", 1),
         }
         for _, row in found[found["measured"] == "latency"].iterrows()
     ]
@@ -40,8 +41,9 @@ def hostile(found: pd.DataFrame) -> str:
     return _markdown(table)
 
 
-def _with_range(row: pd.Series, name: str) -> str:
-    return f"{row[name]:.0f} ({row[f'{name}_low']:.0f} to {row[f'{name}_high']:.0f})"
+def _with_range(row: pd.Series, name: str, digits: int = 0) -> str:
+    middle, low, high = (f"{row[name + end]:.{digits}f}" for end in ("", "_low", "_high"))
+    return f"{middle} ({low} to {high})"
 
 
 def _markdown(table: list[dict[str, str]]) -> str:
