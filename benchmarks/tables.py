@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import cluster_tables
+import drift_tables
 import gallery_tables
 import hierarchy_tables
 import pandas as pd
@@ -38,6 +39,7 @@ RECORDINGS = DOCS / "benchmarks" / "recordings.md"
 SCALE = DOCS / "how-to" / "scale.md"
 SERVING = DOCS / "how-to" / "serving.md"
 HIERARCHIES = DOCS / "how-to" / "hierarchies.md"
+UPDATE = DOCS / "how-to" / "update.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
     "ridge": "ridge",
@@ -548,6 +550,10 @@ DRAWN = {
     HIERARCHIES: {
         "reconciliation": lambda: hierarchy_tables.methods(rows("hierarchies")),
         "levels": lambda: hierarchy_tables.levels(rows("hierarchies"), "bike-sharing"),
+    },
+    UPDATE: {
+        "false alarms": lambda: drift_tables.false_alarms(rows("drift")),
+        "delays": lambda: drift_tables.delays(rows("drift")),
     },
     SCALE: {name: partial(_of_cluster, name) for name in cluster_tables.DRAWN},
     SERVING: {name: partial(_of_serving, name) for name in serving_tables.DRAWN},

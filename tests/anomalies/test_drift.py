@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +15,7 @@ from tsforecast.errors import ParameterError
 from tsforecast.forecasters.meta.local import LocalForecaster
 
 KNOWN, STEPS = 300, 400
+ROWS = Path(__file__).parents[2] / "benchmarks" / "results" / "drift.jsonl"
 
 
 def table(shift: float = 0.0, factor: float = 1.0, price: float = 0.0, series: int = 1) -> pd.DataFrame:
@@ -33,7 +37,7 @@ def panels(frame: pd.DataFrame) -> tuple[Panel, Panel]:
 
 def found(**drifted: float) -> Drift:
     known, panel = panels(table(**drifted))
-    return drift(NaiveForecaster().fit(known), panel)
+    return drift(NaiveForecaster().fit(known), panel, steps=40)
 
 
 def test_nothing_is_found_where_nothing_drifts() -> None:
@@ -46,7 +50,7 @@ def test_nothing_is_found_where_nothing_drifts() -> None:
     ]
     assert nothing.alarms == []
     assert str(nothing).splitlines()[0].startswith("mean error of 'sales' shows no shift in 100 steps: ")
-    assert str(nothing).endswith("at most 5% of runs of 100 steps have an alarm (1.25% by each monitor)")
+    assert str(nothing).endswith("about 5% of runs of 40 steps have an alarm (1.25% by each monitor)")
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,14 @@ def test_values_that_cannot_be_used_are_refused() -> None:
         drift(NaiveForecaster().fit(np.arange(100.0)), level=0.0)
     with pytest.raises(ParameterError, match="fit a series, not supervised windows"):
         drift(NaiveForecaster().fit(np.ones((5, 2)), np.ones(5)))
+
+
+def test_committed_rates_of_false_alarms_are_those_that_are_stated_where_enough_is_known() -> None:
+    rows = pd.DataFrame([json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()])
+    rates = rows[(rows["measured"] == "false alarms") & (rows["monitor"] == "any")]
+    steady = rates[rates["noise"] != "volatile"]
+    assert len(steady) == 8
+    enough = steady[steady["known"] == 2_000]
+    assert (enough["rate"] <= enough["stated"] + 2 * enough["error"]).all()
+    delays = rows[rows["measured"] == "delay"].set_index(["drift", "size"])["median"]
+    assert delays["mean", 2.0] < delays["mean", 1.0] < delays["mean", 0.5]

@@ -20,6 +20,7 @@ from tsforecast import (
     NaiveForecaster,
     ReconciledForecaster,
     SeasonalNaiveForecaster,
+    as_forecaster,
     load,
 )
 from tsforecast.data.context import Context
@@ -47,6 +48,11 @@ def fitted(model: Forecaster, end: int = 100, other: int | None = 97) -> Any:
     return model.fit(Panel.from_frame(shops(0, end, other), id="shop", season_length=6))
 
 
+def last_of_each(context: pd.DataFrame, horizon: int) -> np.ndarray:
+    """Return the last value of each series: a function of somebody else."""
+    return np.repeat(context.groupby("shop")["sales"].last().to_numpy()[:, None], horizon, axis=1)
+
+
 AROUND_OTHERS = [
     ConformalForecaster(SeasonalNaiveForecaster(3), coverage=0.8),
     ConformalForecaster(small("theta"), method="adaptive", refit=False, coverage=0.8),
@@ -55,6 +61,7 @@ AROUND_OTHERS = [
     AggregateForecaster([small("theta"), small("reduction")]),
     LocalForecaster(small("reduction")),
     make("ets", horizon=3, parameters="refit"),
+    as_forecaster(last_of_each).set_params(horizon=3),
 ]
 
 

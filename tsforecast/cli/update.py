@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsforecast.checks import one_of
 from tsforecast.cli.console import echo, warn
 from tsforecast.cli.monitor import STATE, gone_on, handed_on
 from tsforecast.cli.options import ContextDateFormat, Trust, expand_options, words_of
 from tsforecast.cli.predict import context_of, saved_forecaster
-from tsforecast.errors import DataError, ParameterError, Problem
+from tsforecast.errors import DataError, ParameterError, Problem, raise_any
 from tsforecast.files import new_folder, write_or_return
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def update(
         int, typer.Option(help="Epochs to train networks further, kept where they help on the newest rows.")
     ] = 0,
     level: Annotated[
-        float, typer.Option(help="Share of runs of 100 steps without drift in which there is an alarm, at most.")
+        float, typer.Option(help="Share of runs of 100 steps without drift in which there is an alarm.")
     ] = 0.05,
     date_format: ContextDateFormat = None,
     trust: Trust = None,
@@ -47,6 +48,7 @@ def update(
     from tsforecast.data.protocol import joined
     from tsforecast.saving.folder import DESCRIPTION
 
+    raise_any(one_of("scales", scales, ("keep", "learn")), ParameterError)
     target = _target(model, out, in_place)
     forecaster = saved_forecaster(model, words_of(trust))
     known = forecaster.panel_
