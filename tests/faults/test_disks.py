@@ -63,6 +63,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "rows of a leaderboard": lambda place: leaderboard(["mean"], wave(60), horizon=3, checkpoint=place / "rows"),
     "report": lambda place: BOARD.to_html(place / "report.html"),
     "rows": lambda place: BOARD.to_parquet(place / "rows.parquet"),
+    "export": lambda place: NETWORK.export(place / "model.onnx"),
     "json": lambda place: BOARD.to_json(place / "rows.json"),
 }
 
