@@ -6,11 +6,11 @@ import json
 import os
 import platform
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tsforecast.files import write_or_return
+from tsforecast.provenance import installed
 
 RESULTS = Path(__file__).parent / "results"  # the committed rows
 LIBRARIES = ("tsforecast", "torch", "statsmodels", "numpy", "pandas", "polars")
@@ -24,7 +24,7 @@ def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | No
     about = {
         "date": date.today().isoformat(),
         "machine": machine(),
-        "versions": {library: version(library) for library in LIBRARIES},
+        "versions": {library: installed(library) for library in LIBRARIES},
     }
     folder = Path(os.environ.get("TSFORECAST_RESULTS") or RESULTS)  # as `tsforecast benchmark` sets it
     path = folder / f"{name}.jsonl"

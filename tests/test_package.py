@@ -17,9 +17,11 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 
 import tsforecast
 from tests.conftest import OneRay
+from tsforecast.provenance import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
 
@@ -147,6 +149,29 @@ def test_versions_agree() -> None:
     assert f"## {tsforecast.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_the_name_for_pip_is_that_of_no_other_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == DISTRIBUTION == "tsforecast-toolkit"
+    wrong = re.compile(r"pip\s+install[\s\\\"']+tsforecast(?!-toolkit)")
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tsforecast").rglob("*.py")]
+    assert [page.name for page in pages if wrong.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_the_recipe_for_conda_has_the_fields_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = yaml.safe_load((ROOT / "docs/recipe/meta.yaml").read_text())
+    assert recipe["package"] == {name: project[name] for name in ("name", "version")}
+    assert recipe["build"]["entry_points"] == [f"tsforecast = {project['scripts']['tsforecast']}"]
+    named = {"torch": "pytorch", "ray[tune]": "ray-tune", "matplotlib": "matplotlib-base"}  # on conda-forge
+    parts = [re.fullmatch(r"([^><=]+)(.*)", line).groups() for line in project["dependencies"]]  # type: ignore[union-attr]
+    needed = [f"{named.get(name, name)} {limit}" for name, limit in parts]
+    python = f"python {project['requires-python']}"
+    assert recipe["requirements"]["run"] == [python, *needed]
+    assert recipe["requirements"]["host"] == [python, "pip", "hatchling >=1.27"]
+    assert (recipe["about"]["license"], recipe["about"]["summary"]) == (project["license"], project["description"])
+    assert ((ROOT / "docs/recipe") / recipe["source"]["path"]).resolve() == ROOT
+
+
 def build_wheel(folder: Path) -> Path:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
@@ -178,6 +203,8 @@ def test_a_wheel_brings_datasets_benchmarks_and_the_page_of_the_report_along(tmp
     pip = [sys.executable, "-m", "pip", "--python", python]
     install = [*pip, "install", "--no-deps", "--no-index", build_wheel(tmp_path)]
     subprocess.run(install, check=True, capture_output=True)
+    assert next(site.glob("tsforecast_toolkit-*.dist-info")).is_dir()
+    assert (site / "tsforecast/py.typed").is_file()
     assert "seasonal-naive" in run_leaderboard(python, tmp_path)
     drawn = ["benchmark", "accuracy", "--no-measure", "--out", "drawn"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

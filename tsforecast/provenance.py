@@ -13,6 +13,7 @@ from typing import Any
 from tsforecast.errors import ParameterError, Problem, raise_any
 
 __version__ = "0.1.0"
+DISTRIBUTION = "tsforecast-toolkit"  # as pip knows this package; tsforecast is another one on the public index
 LARGELY = 0.5  # share of its corrections, below which a network is largely the naive forecast
 PACKAGES = ("tsforecast", "torch", "numpy", "pandas", "scikit-learn", "statsmodels")
 
@@ -30,7 +31,9 @@ def versions() -> dict[str, str]:
 
 @cache
 def installed(name: str) -> str:
-    """Return the version of a package, ``"unknown"`` where there is none."""
+    """Return the version of a package, ``"unknown"`` where there is none; of this one by either of its names."""
+    if name in (DISTRIBUTION, "tsforecast"):
+        return __version__
     from importlib.metadata import PackageNotFoundError, version  # which loads the e-mail library
 
     try:

@@ -381,7 +381,7 @@ def test_where_no_reader_of_excel_files_is_installed_its_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastexcel", None)
-    with pytest.raises(DataError, match=r"needs a reader of Excel files, .*: pip install 'tsforecast\[excel\]'$"):
+    with pytest.raises(DataError, match=r"needs a reader of Excel .*: pip install 'tsforecast-toolkit\[excel\]'$"):
         read_file(workbook(tmp_path / "data.xlsx", [["a"], [1]]))
 
 

@@ -263,5 +263,5 @@ def test_a_place_that_does_not_do_is_refused(tmp_path: Path) -> None:
 def test_without_the_library_of_onnx_a_sentence_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     model = NaiveForecaster().fit(np.arange(9.0))
-    with pytest.raises(ModuleNotFoundError, match=r"needs the package onnx, .* pip install 'tsforecast\[export\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"the package onnx, .* pip install 'tsforecast-toolkit\[export\]'"):
         model.export(tmp_path / "model.onnx")

@@ -130,7 +130,7 @@ def test_a_searcher_without_its_package_names_the_extra(tmp_path: Path, monkeypa
     from tsforecast.search.suggest import make_searcher
 
     monkeypatch.setitem(sys.modules, "hyperopt", None)
-    with pytest.raises(ParameterError, match=r"pip install 'tsforecast\[hyperopt\]'; or use searcher='tpe'"):
+    with pytest.raises(ParameterError, match=r"pip install 'tsforecast-toolkit\[hyperopt\]'; or use searcher='tpe'"):
         make_searcher("hyperopt", Space.of(SPACE), 4, 0, {"units": 2, "cell": "gru"}, [])
 
 

@@ -17,7 +17,7 @@ import torch
 from tests.helpers import losses
 from tests.helpers.forecasters import small, wave
 from tests.helpers.serving import ask
-from tsforecast import tracking
+from tsforecast import __version__, tracking
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ModelFileError, ParameterError
 from tsforecast.estimators.base import NotFittedError
@@ -132,6 +132,7 @@ def test_requirements_are_those_that_ran(tmp_path: Path) -> None:
     lines = (tmp_path / "model" / "requirements.txt").read_text().splitlines()
     assert f"torch=={torch.__version__.partition('+')[0]}" in lines
     assert f"pandas=={pd.__version__}" in lines
+    assert lines[0] == f"tsforecast-toolkit=={__version__}"  # tsforecast is another package there
     assert all(line.count("==") == 1 and "+" not in line for line in lines)
 
 

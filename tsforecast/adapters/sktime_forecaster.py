@@ -32,7 +32,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"TsforecastForecaster needs the package {error.name}, which is not installed: install it with "
-        "pip install 'tsforecast[sktime]'",
+        "pip install 'tsforecast-toolkit[sktime]'",
         name=error.name,
     ) from error
 

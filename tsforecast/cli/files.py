@@ -231,7 +231,8 @@ def _read_excel(path: Path, texts: Collection[str | None]) -> tuple[Any, Any, En
         import fastexcel
     except ModuleNotFoundError as error:
         raise DataError(
-            f"file {str(path)!r} needs a reader of Excel files, which is not installed: pip install 'tsforecast[excel]'"
+            f"file {str(path)!r} needs a reader of Excel files, which is not installed: pip install "
+            "'tsforecast-toolkit[excel]'"
         ) from error
     logging.getLogger("fastexcel").setLevel(logging.ERROR)  # a column may be empty
     try:

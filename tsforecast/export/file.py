@@ -120,7 +120,7 @@ def _require_library() -> None:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"an export to .onnx needs the package {error.name}, which is not installed: install it with "
-            "pip install 'tsforecast[export]', or export to .pt2",
+            "pip install 'tsforecast-toolkit[export]', or export to .pt2",
             name=error.name,
         ) from error
 

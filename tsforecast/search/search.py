@@ -138,7 +138,7 @@ class RaySearch(Forecaster):
         default="tpe",
         doc='Tree-structured Parzen estimators, "tpe" [Bergstra et al. 2011], or Gaussian processes, "gp", both of '
         'Optuna; "bohb" [Falkner et al. 2018], that is Parzen estimators of all settings together with HyperBand; '
-        '"hyperopt", which needs ``pip install \'tsforecast[hyperopt]\'``; "random"; "grid".',
+        '"hyperopt", which needs ``pip install \'tsforecast-toolkit[hyperopt]\'``; "random"; "grid".',
     )
     scheduler: Scheduler = setting(
         default="auto",

@@ -241,7 +241,7 @@ def _hyperopt(space: Space, seed: int, first: list[Settings]) -> Searcher:
     except ImportError as error:
         raise ParameterError(
             f"searcher 'hyperopt' must have its package ({error}), which an extra installs: pip install "
-            "'tsforecast[hyperopt]'; or use searcher='tpe', which needs none"
+            "'tsforecast-toolkit[hyperopt]'; or use searcher='tpe', which needs none"
         ) from error
     from ray.tune.search.hyperopt import HyperOptSearch
 

@@ -40,7 +40,7 @@ try:
 except ModuleNotFoundError as absent:
     raise ModuleNotFoundError(
         f"a server needs the package {absent.name}, which is not installed: install it with "
-        "pip install 'tsforecast[serve]'",
+        "pip install 'tsforecast-toolkit[serve]'",
         name=absent.name,
     ) from absent
 

@@ -22,7 +22,7 @@ from tsforecast.errors import Argument, DataError, ModelFileError, Part, Referen
 from tsforecast.estimators import persistence
 from tsforecast.estimators.registry import model_name
 from tsforecast.forecasters.base import Forecaster
-from tsforecast.provenance import __version__, installed
+from tsforecast.provenance import DISTRIBUTION, __version__, installed
 from tsforecast.serving.table import SERIES_COLUMN, as_dates, as_fitted, as_json, as_text, example_of, long, unnamed
 from tsforecast.tracking.store import quiet
 
@@ -246,8 +246,8 @@ def _write_example(example: pd.DataFrame | NDArray[Any], place: Path) -> dict[st
 
 def pinned() -> list[str]:
     """Return the requirements: this package and its dependencies, in the installed versions."""
-    needed = [line for line in requires("tsforecast") or () if "extra ==" not in line]
-    names = ["tsforecast", *(re.split(r"[^\w.-]", line)[0] for line in needed)]
+    needed = [line for line in requires(DISTRIBUTION) or () if "extra ==" not in line]
+    names = [DISTRIBUTION, *(re.split(r"[^\w.-]", line)[0] for line in needed)]
     found = [(name, installed(name).partition("+")[0]) for name in names]  # torch 2.9+cpu is torch 2.9 elsewhere
     return [f"{name}=={number}" for name, number in found if number != "unknown"]
 
