@@ -153,7 +153,7 @@ def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path
         result = tsforecast("report", both, "--out", tmp_path / name, "--title", "Both", "--metric", "rmse")
         assert result.returncode == 0, result.stderr
         assert "is inconclusive: " in (tmp_path / name).read_text()
-    assert (tmp_path / "page.md").read_text().startswith("# Both\n\nNo model is shown to be better than ")
+    assert (tmp_path / "page.md").read_text().startswith("# Both\n\nNo model is shown to beat ")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 

@@ -248,15 +248,16 @@ def test_the_headline_names_the_best_model_and_what_it_is_better_than() -> None:
     losses = {"naive": NAIVE, "drift": 1.2 * NAIVE, "good": 0.8 * NAIVE + 0.02 * random.random(30)}
     board = ForecastResults.from_rows(rows_of(losses), "mae")
     verdict = board.verdicts["good"]
-    assert board.headline == (
-        f"1 of 1 models is better than naive; the best, good, has {verdict.skill:.1%} lower MAE "
-        f"(skill {100 * verdict.low:.0f} to {100 * verdict.high:.0f} %)"
-    )
+    low, high = 100 * verdict.low, 100 * verdict.high
+    start = f"good beats the last value: {verdict.skill:.0%} less error ({low:.0f} to {high:.0f}); off by "
+    assert board.headline.startswith(start)
     faint = ForecastResults.from_rows(rows_of({"naive": NAIVE, "faint": NAIVE + random.normal(size=30)}), "mae")
-    assert faint.headline.startswith("No model is shown to be better than naive: the best of 1, faint, has ")
+    assert faint.headline.startswith("faint is not shown to beat the last value: ")
+    assert ", inconclusive" in faint.headline
     none = ForecastResults.from_rows(rows_of({"naive": NAIVE, "same": NAIVE}), "mae")
-    assert none.headline.endswith("the best of 1, same, has the same MAE (skill 0 to 0 %) and is equivalent")
-    assert ForecastResults.from_rows(rows_of({"naive": NAIVE}), "mae").headline == "naive is the naive forecast to beat"
+    assert none.headline == "same is not shown to beat the last value: the same error, equivalent"
+    alone = ForecastResults.from_rows(rows_of({"naive": NAIVE}), "mae")
+    assert alone.headline == "the last value is the naive forecast to beat"
 
 
 def test_findings_begin_with_models_that_are_better_than_the_reference() -> None:

@@ -36,6 +36,22 @@
     return { figure: box(chart), around: box(chart.parentElement), marks: drawn.map(box), strokes };
   },
 
+  // Words of cells that are set in more lines than one for each three letters.
+  cramped() {
+    return [...document.querySelectorAll("th, td")].flatMap((cell) => {
+      const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+      const boxes = [];
+      const range = document.createRange();
+      while (texts.nextNode()) {
+        range.selectNode(texts.currentNode);
+        boxes.push(...range.getClientRects());
+      }
+      const lines = new Set(boxes.map((box) => Math.round(box.bottom))).size;
+      const words = cell.textContent.trim();
+      return words.length > 3 && words.length < 3 * lines ? [words] : [];
+    });
+  },
+
   // Height of the letters of figures in pixels of the screen.
   letters() {
     return [...document.querySelectorAll(".chart text")].map((word) => {

@@ -149,7 +149,7 @@ def test_what_is_not_known_is_left_out() -> None:
     classes = ["a", "b", "c"]
     given = ClassificationResults(answers(["-"], classes, {"gru": 0.9, "majority": 0.1}, "given", group=None))
     page = html_classification(given)
-    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
         "All numbers",
         "Classes and predictions",
         "Duplicates and notes",

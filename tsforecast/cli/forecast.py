@@ -183,6 +183,7 @@ def _compared(
             margin=scoring.margin,
             distributions=scoring.distributions or None,
             forecast=scoring.forecast,
+            unit=scoring.unit,
             seeds=fits.seeds,
             n_jobs=n_jobs,
             checkpoint=unfinished,

@@ -263,6 +263,9 @@ class ScoringOptions(Options):
         bool,
         _results("--forecast", help="Fit each model once more, on all data: the report has what it forecasts next."),
     ] = False
+    unit: Annotated[
+        str, _results(help="Unit of the target in sentences and figures, such as EUR.", show_default="none")
+    ] = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ from tsforecast.evaluation.notes import (
     skipped_series,
     undistributed,
 )
+from tsforecast.evaluation.phrasing import unit_problems
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all
@@ -105,6 +106,7 @@ class Leaderboard(ForecastResults):
         metrics: Own | Iterable[str] | None = None,
         weights: Mapping[Any, float] | str | None = None,
         pretraining: Mapping[str, Pretraining] | None = None,
+        unit: str = "",
     ) -> Self:
         """Compare forecasts that were made elsewhere with the naive family at the same cutoffs.
 
@@ -120,7 +122,7 @@ class Leaderboard(ForecastResults):
             The series with their past, of which naive forecasts and scales are made.
         id, time, cutoff, model, forecast : str, optional
             Columns of the forecasts, where those have other names than the ones of the truth and the usual ones.
-        metric, reference, margin, independent_series, metrics, weights
+        metric, reference, margin, independent_series, metrics, weights, unit
             See `leaderboard`.
         pretraining : dict of model to Pretraining, optional
             Release and datasets of models that were trained before.
@@ -144,6 +146,7 @@ class Leaderboard(ForecastResults):
         own = named_metrics(metrics)
         problems = one_of("metric", metric, (*RANKING, *own)) + own_problems(own)
         problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
+        problems += unit_problems(unit)
         raise_any(problems, ParameterError)
         columns = {"id": id, "time": time, "cutoff": cutoff, "model": model, "forecast": forecast}
         given = read_forecasts(forecasts, Panel.of(truth), columns)
@@ -160,7 +163,7 @@ class Leaderboard(ForecastResults):
         notes = (*given.panel.notes, *given.panel.season_notes, *given.notes, *why)
         record = given.board_record(tuple(fit.after(stated.get(fit.model)) for _, fit in found))
         ranking = own_name(metric, own)
-        return cls.from_rows(rows, ranking, chosen, notes, record, margin, independent_series)
+        return cls.from_rows(rows, ranking, chosen, notes, record, margin, independent_series, unit)
 
     def plot(self, series: Any = None, target: Any = None) -> Any:
         """Draw actual values and forecasts of one series around its newest cutoffs.
@@ -281,6 +284,7 @@ def leaderboard(
     within: float | str | None = None,
     weights: Mapping[Any, float] | str | None = None,
     seal: str | Path | None = None,
+    unit: str = "",
 ) -> Leaderboard:
     """Compare forecasters with the naive family on the same cutoffs.
 
@@ -349,6 +353,8 @@ def leaderboard(
     seal : path, optional
         Ledger of a sealed test part, see `tsforecast.seal`. Where its rows are tested, a note has how often and by
         which models they were opened before, and this comparison is counted there before it begins.
+    unit : str
+        Of the target, such as ``"EUR"``, for the headline and the titles of figures.
 
     Raises
     ------
@@ -366,7 +372,11 @@ def leaderboard(
     problems = one_of("metric", metric, (*RANKING, *own)) + option_problems(refit, groups, audit, align)
     problems += whole("seeds", seeds, 1) + jobs("n_jobs", n_jobs)
     problems += between("margin", margin, 0, 1) + flag("independent_series", independent_series)
-    problems += own_problems(own) + ([] if distributions is None else flag("distributions", distributions))
+    problems += (
+        own_problems(own)
+        + unit_problems(unit)
+        + ([] if distributions is None else flag("distributions", distributions))
+    )
     problems += flag("forecast", forecast)
     if progress is not None and not callable(progress):
         problems.append(f"progress must be a function of a model's name: got {progress!r}")
@@ -415,7 +425,7 @@ def leaderboard(
             past = panel.until(backtest.folds[0].cutoffs[0].seen)
             reference = best_before(past, protocol, distributions, models, metric, own, counted)
         results = Leaderboard.from_rows(
-            rows, own_name(metric, own), reference, notes, record, margin, independent_series
+            rows, own_name(metric, own), reference, notes, record, margin, independent_series, unit
         )
         if forecast:
             asked = {name: model for name, model in models.items() if name in own_names or name == results.reference}

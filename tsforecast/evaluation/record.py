@@ -141,6 +141,8 @@ class ForecastRecord(ComparisonRecord):
     ahead: pd.DataFrame | None = None  # forecasts of the steps after the data, see `backtest.Ahead`
     explained: dict[str, dict[str, Any]] = field(default_factory=dict)  # explanations of them, by model
     dataset: str = ""  # name of the data in the catalogue
+    id_column: str = ""  # with the names of series, where they have a column
+    time_column: str = ""
 
     @classmethod
     def of(cls, panel: Panel, protocol: Protocol, fits: tuple[ForecastFit, ...]) -> ForecastRecord:
@@ -167,6 +169,7 @@ class ForecastRecord(ComparisonRecord):
         """Return the record of fits on a panel, whose data, kind and season it states, with further facts."""
         data, season = repr(panel).removeprefix("Panel: "), panel.season_length
         facts |= {"kind": panel.kind, "season_length": season, "dataset": panel.source.dataset}
+        facts |= {"id_column": panel.source.id or "", "time_column": panel.source.time or ""}
         return cls(data=data, fingerprint=panel.fingerprint(), fits=fits, **facts)
 
     @classmethod

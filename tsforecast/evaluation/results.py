@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from tsforecast.evaluation import metrics
 from tsforecast.evaluation.calibration import Calibration, calibrations
 from tsforecast.evaluation.metrics import known_metrics, own_metrics, shown_metrics, word
 from tsforecast.evaluation.notes import Exposure, exposures
+from tsforecast.evaluation.phrasing import Wording, headline, times
 from tsforecast.evaluation.record import ForecastRecord
 from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.evaluation.storage import TARGET, Results, coverage_problems, join
@@ -32,7 +32,7 @@ from tsforecast.evaluation.summaries import (
     without_percentage,
     without_scale,
 )
-from tsforecast.evaluation.verdict import MARGIN, Verdict, judge, spanned
+from tsforecast.evaluation.verdict import MARGIN, Verdict, judge
 from tsforecast.hierarchies.hierarchy import Hierarchy
 from tsforecast.reporting.tables import as_text, markdown
 
@@ -91,7 +91,7 @@ class ForecastResults(Results):
         Imputed values, series without forecasts or without MASE, and series on which a model fell back on another one.
     record : ForecastRecord or None
         Data, protocol and fits behind the rows; None where only rows were kept.
-    margin, independent_series
+    margin, independent_series, unit
         See `leaderboard`.
     """
 
@@ -102,11 +102,12 @@ class ForecastResults(Results):
     record: ForecastRecord | None = None
     margin: float = MARGIN
     independent_series: bool = False
+    unit: str = ""
 
     _record_type = ForecastRecord
     _columns = (*TARGET, "forecast", "naive_mae", "naive_mse")
     _compared = ("y", "forecast")
-    _kept = ("metric", "reference", "margin", "independent_series")
+    _kept = ("metric", "reference", "margin", "independent_series", "unit")
     _shared = (
         *("horizon", "gap", "origins", "step", "refit", "train_length", "min_past", "align", "groups"),
         "season_length",
@@ -123,6 +124,7 @@ class ForecastResults(Results):
         record: ForecastRecord | None = None,
         margin: float = MARGIN,
         independent_series: bool = False,
+        unit: str = "",
     ) -> Self:
         """Build results from rows of `backtest`.
 
@@ -131,7 +133,7 @@ class ForecastResults(Results):
 
         Parameters
         ----------
-        rows, notes, record, margin, independent_series
+        rows, notes, record, margin, independent_series, unit
             See the attributes.
         metric : {"mase", "mae", "rmse", "smape", "rmsse", "wape", "mape", "owa", "crps", "wql", "msis"}
             Or the name of a metric of your own whose losses the rows hold.
@@ -150,7 +152,7 @@ class ForecastResults(Results):
         means = errors(rows, metrics=[metric]).groupby(level="model", observed=True, sort=False).mean()
         naive = means[[name in NAIVE_FAMILY for name in means.index]]
         if metric in UNSCALED and naive[metric].isna().all():
-            return cls.from_rows(rows, UNSCALED[metric], reference, notes, record, margin, independent_series)
+            return cls.from_rows(rows, UNSCALED[metric], reference, notes, record, margin, independent_series, unit)
         if reference is None:
             if naive.empty:
                 raise DataError(
@@ -161,7 +163,7 @@ class ForecastResults(Results):
         found = (*without_scale(rows), *without_distribution(rows, metric), *without_percentage(rows, metric))
         seen = [each.note for each in exposures(rows, record).values() if each.note]
         notes = tuple(dict.fromkeys((*notes, *found, *seen)))
-        return cls(rows, metric, reference, notes, record, margin, independent_series)
+        return cls(rows, metric, reference, notes, record, margin, independent_series, unit)
 
     @classmethod
     def from_parquet(cls, *paths: str | Path, metric: str | None = None, reference: str | None = None) -> Self:
@@ -216,7 +218,8 @@ class ForecastResults(Results):
         if reference is not None and reference not in models:
             raise UnknownNameError(f"reference {reference!r} is not among the models; {nearest(reference, models)}")
         first = parts[0]
-        return cls.from_rows(rows, metric or "mase", reference, notes, record, first.margin, first.independent_series)
+        more = (first.margin, first.independent_series, first.unit)
+        return cls.from_rows(rows, metric or "mase", reference, notes, record, *more)
 
     def _facts(self, other: Results) -> dict[str, tuple[Any, Any]]:
         facts = super()._facts(other) or {"horizon": (int(self.rows["step"].max()), int(other.rows["step"].max()))}
@@ -371,29 +374,17 @@ class ForecastResults(Results):
         )
 
     @cached_property
+    def wording(self) -> Wording:
+        """Words for steps, seasons, series and the unit of the target."""
+        return Wording.of(self.rows, self.record, self.unit)
+
+    @cached_property
     def headline(self) -> str:
-        """Best model beside the reference, and how many others are better, in one sentence without its full stop."""
-        judged = [each for each in self.verdicts.values() if each.outcome not in ("reference", "naive", "leak")]
-        compared = [each for each in judged if math.isfinite(each.skill)]
-        if not compared:
-            return f"{self.reference} is the naive forecast to beat" if not judged else "No model could be compared"
-        best = max(compared, key=lambda verdict: verdict.skill)
-        better = sum(each.outcome == "better" for each in judged)
-        by = f"{abs(best.skill):.1%} {'lower' if best.skill >= 0 else 'higher'} {word(self.metric)}"
-        if not best.skill:
-            by = f"the same {word(self.metric)}"
-        if math.isfinite(best.low):
-            by += spanned(best.low, best.high, 0)
-        seen = self.exposures.get(best.model)
-        by += f" ({seen.claim})" if seen and seen.claim else ""
-        if not better:
-            return (
-                f"No model is shown to be better than {self.reference}: the best of {len(judged)}, {best.model}, has "
-                f"{by} and is {best.outcome}"
-            )
-        count = f"{better} of {len(judged)} models {'is' if better == 1 else 'are'} better than {self.reference}"
-        claim = "" if best.outcome == "better" else f" but is {best.outcome}"
-        return f"{count}; the best, {best.model}, has {by}{claim}"
+        """Models that beat the reference, and by how much the best does, without the last full stop."""
+        networks = {fit.model for fit in self.record.fits if fit.history} if self.record else set()
+        claims = {name: each.claim for name, each in self.exposures.items()}
+        errors = dict(zip(self.table["model"], self.table["mae"], strict=True)) if "mae" in self.table else {}
+        return headline(self.verdicts.values(), self.reference, self.wording, errors, networks, claims)
 
     @property
     def audit_line(self) -> str:
@@ -416,6 +407,8 @@ class ForecastResults(Results):
     def display_table(self) -> pd.DataFrame:
         """The table as text: the ranking metric on the left, then the most important columns first."""
         cells = as_text(self.table, {name: look for name, look in self.display.items() if name in self.table})
+        far = self.table["skill"] < -1  # percent are hard to read there
+        cells.loc[far, "skill"] = [times(1 - skill) for skill in self.table.loc[far, "skill"]]
         title, digits = self.display[self.metric]
         cells[title] += [f" ± {digits.format(spread)}" if pd.notna(spread) else "" for spread in self.table["spread"]]
         return cells

@@ -54,6 +54,7 @@ class Verdict:
     low: float = math.nan  # ends of its 95 % interval
     high: float = math.nan
     p_value: float = math.nan  # two-sided, of no skill, adjusted by Holm for the number of models
+    reason: str = ""  # for the outcome, as in the sentence, without the size of the difference
 
     def __str__(self) -> str:
         return self.sentence
@@ -267,36 +268,43 @@ class _Case:
             return f"the same {self.word} as {self.reference}"
         if not self.best:
             return f"{self.word} {self.error:.3g}, that of {self.reference} is 0"
+        if self.skill < -1:
+            return f"{1 - self.skill:.{0 if self.skill < -9 else 1}f} times the {self.word} of {self.reference}"
         size = f"{abs(self.skill):.1%} {'lower' if self.skill > 0 else 'higher'}"
         return f"{size} {self.word} than {self.reference}"
 
     def verdict(self, found: Comparison | None, p_value: float, naive: pd.Series) -> Verdict:
         """Return the verdict, given interval and test where there are some, and the errors of the naive family."""
-        outcome, text = self._judged(found, p_value, naive)
+        outcome, joint, reason = self._judged(found, p_value, naive)
         low, high = (found.low, found.high) if found else (math.nan, math.nan)
-        return Verdict(self.name, outcome, f"{self.name} {text}", self.skill, low, high, p_value)
+        words = {
+            "naive": "is a naive forecast too",
+            "inconclusive": "is inconclusive",
+            "equivalent": f"is equivalent to {self.reference}",
+        }.get(outcome, f"is {outcome} than {self.reference}")
+        sentence = f"{self.name} {words}: {self.difference}{_span(found)}{joint}{reason}"
+        return Verdict(self.name, outcome, sentence, self.skill, low, high, p_value, reason)
 
-    def _judged(self, found: Comparison | None, p_value: float, naive: pd.Series) -> tuple[str, str]:
+    def _judged(self, found: Comparison | None, p_value: float, naive: pd.Series) -> tuple[str, str, str]:
+        """Return the outcome, and the reason with the sign or word before it."""
         if self.name in NAIVE_FAMILY:
-            return "naive", f"is a naive forecast too: {self.difference}{_span(found)}"
-        unsure = f"is inconclusive: {self.difference}"
+            return "naive", "", ""
         if found is None:
-            return "inconclusive", f"{unsure}; {self.units.problem}"
-        size = f"{self.difference}{_span(found)}"
+            return "inconclusive", "; ", self.units.problem
         about = f"on {self.units.counted}, about {self.units.population}"
         if -self.margin <= found.low and found.high <= self.margin:
-            return "equivalent", f"is equivalent to {self.reference}: {size}, within ±{self.margin:.0%} {about}"
+            return "equivalent", ", ", f"within ±{self.margin:.0%} {about}"
         probability = chance(p_value, self.tested)
         if p_value < SIGNIFICANCE and found.high < 0:
-            return "worse", f"is worse than {self.reference}: {size}, {probability}, {about}"
+            return "worse", ", ", f"{probability}, {about}"
         ahead = naive[naive <= self.error]
         if p_value < SIGNIFICANCE and found.low > 0 and len(ahead):
-            return "inconclusive", f"{unsure}{_span(found)}, but {ahead.idxmin()} has a lower one on these cutoffs"
+            return "inconclusive", ", but ", f"{ahead.idxmin()} has a lower one on these cutoffs"
         if p_value < SIGNIFICANCE and found.low > 0:
-            return "better", f"is better than {self.reference}: {size}, {probability}, {about}"
+            return "better", ", ", f"{probability}, {about}"
         if found.p_value < SIGNIFICANCE:
-            return "inconclusive", f"{unsure}{_span(found)}, but {probability}"
-        return "inconclusive", f"{unsure}{_span(found)}; {self._power(found)}"
+            return "inconclusive", ", but ", probability
+        return "inconclusive", "; ", self._power(found)
 
     def _power(self, found: Comparison) -> str:
         if found.detectable < 1:

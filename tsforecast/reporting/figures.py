@@ -89,6 +89,16 @@ def percent_axis(axis: Axis, top: float = math.inf) -> None:
     axis.set_major_formatter(lambda share, _: percent(share) if share <= top else "")
 
 
+def mark_break(axes: Axes, upright: bool = False) -> None:
+    """Mark an axis that does not begin at 0 with two strokes near its beginning."""
+    low, _ = axes.get_ylim() if upright else axes.get_xlim()
+    if low > 0:
+        x, y = (0, 0.06) if upright else (0.035, 0)
+        strokes = axes.text(x, y, "//", transform=axes.transAxes, ha="center", va="center", color=QUIET, size=8)
+        strokes.set_rotation(90 if upright else 0)
+        strokes.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 0.4})
+
+
 def hide_frame(axes: Axes) -> None:
     """Remove the lines of both axes and their ticks, for a figure of tinted cells."""
     axes.tick_params(length=0)

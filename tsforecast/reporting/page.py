@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -15,6 +16,11 @@ from matplotlib.figure import Figure
 
 from tsforecast.reporting.svg import Key, inline_svg, legend
 
+HEADING = re.compile("<h2>(.*?)</h2>")  # of a template: those of data are escaped
+NEGATIVE = re.compile(r"(?<![\w.:/\N{EN DASH}])-(?=\d)")  # not a dash within a date or name
+SPACED = re.compile(r"(?<=\d) %")
+MIN_CONTENTS = 4  # sections of a page that has a table of contents
+
 _TEMPLATES = Environment(
     loader=PackageLoader("tsforecast", "reporting"),
     autoescape=True,
@@ -22,6 +28,35 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The body of a page, whose sections can be linked to."""
+
+    html: Markup
+    titles: dict[str, Markup]  # by id, in order
+
+
+def sections(html: str) -> Sections:
+    """Give each heading of a body an id."""
+    titles: dict[str, Markup] = {}
+
+    def with_id(match: re.Match[str]) -> str:
+        name = re.sub("[^a-z]+", "-", match[1].lower())
+        name += f"-{len(titles)}" * (name in titles)
+        titles[name] = Markup(match[1])
+        return f'<h2 id="{name}">{match[1]}</h2>'
+
+    return Sections(Markup(HEADING.sub(with_id, html)), titles if len(HEADING.findall(html)) >= MIN_CONTENTS else {})
+
+
+def signed(text: str) -> str:
+    """Return text with numbers of one look: a minus sign, which is as wide as a plus, and no blank before percent."""
+    return SPACED.sub("%", NEGATIVE.sub("\N{MINUS SIGN}", str(text)))
+
+
+_TEMPLATES.filters |= {"sections": sections, "signed": signed}
 
 
 @dataclass(frozen=True)
@@ -36,7 +71,7 @@ class CaptionedFigure:
 
 def captioned(name: str, title: str, figure: Figure, caption: str) -> CaptionedFigure:
     """Return a figure with its title, legend and caption; `name` prefixes the ids in it."""
-    return CaptionedFigure(title, inline_svg(figure, name, f"{title}. {caption}"), legend(figure), caption)
+    return CaptionedFigure(title, inline_svg(figure, name, f"{title}. {caption}"), legend(figure), signed(caption))
 
 
 def page(name: str, /, **values: Any) -> str:

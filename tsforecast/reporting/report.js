@@ -14,12 +14,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
 function sortBy(table, head) {
   const down = head.getAttribute("aria-sort") === "ascending";
   const sign = down ? -1 : 1;
-  const read = head.classList.contains("number") ? parseFloat : (text) => text;
+  const read = head.classList.contains("number") ? number : (text) => text;
   const keyed = [...table.tBodies[0].rows].map((row) => [read(row.cells[head.cellIndex].textContent.trim()), row]);
   keyed.sort(([a], [b]) => missing(a) - missing(b) || sign * compare(a, b));
   table.tBodies[0].append(...keyed.map(([, row]) => row));
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
+}
+
+// A number as it is written: with a minus sign, commas between thousands, or as so many times an error, a skill below -100%.
+function number(text) {
+  const value = parseFloat(text.replace("\u2212", "-").replaceAll(",", ""));
+  return text.endsWith("times") ? 100 * (1 - value) : value;
 }
 
 // What was not measured stays at the end in both orders.

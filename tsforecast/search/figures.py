@@ -38,6 +38,7 @@ from tsforecast.search.results import (
 )
 
 LEADERS = 3  # trials with a line of their own
+PALE = 0.4  # of the tint of a cell with one trial, which may be chance
 MAX_LABELS = 6  # of an axis of numbers in `parallel`
 
 
@@ -100,7 +101,7 @@ def parallel(trials: pd.DataFrame, settings: list[SettingAxis]) -> Figure:
     for rank, trial in enumerate(leaders):
         label = f"trial {trial}" + (", the best" if rank == 0 else "")
         axes.plot(*lines[trial], "-o", ms=3, color=COLOURS[rank], lw=1.8, zorder=4 - 0.1 * rank, label=label)
-    axes.set_yticks(range(last + 1), [*(brief(setting.name) for setting in settings), "skill"], color=INK)
+    axes.set_yticks(range(last + 1), [*(brief(setting.title) for setting in settings), "skill"], color=INK)
     axes.set_ylim(last + 0.55, -0.3)
     axes.set_xlim(-0.05, 1.05)
     axes.set_xticks([])
@@ -121,6 +122,7 @@ def heat(pair: Pair) -> Figure:
             continue
         mean, top = float(pair.mean[row, column]), float(pair.best[row, column])
         shade, alpha = COLOURS[0] if mean > 0 else COLOURS[1], TINT * min(1.0, abs(mean) / strongest)
+        alpha *= PALE if pair.count[row, column] == 1 else 1.0
         axes.add_patch(Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, color=shade, alpha=alpha, lw=0))
         axes.text(column, row - 0.2, skill_text(mean), ha="center", va="center", color=INK, size=size + 0.5)
         text = f"{skill_text(top)} of {pair.count[row, column]}"
@@ -129,8 +131,8 @@ def heat(pair: Pair) -> Figure:
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xticks(range(columns), [_short(label, columns) for label in pair.across.bins], color=INK, size=size)
     axes.set_yticks(range(rows), [brief(label) for label in pair.down.bins], color=INK)
-    axes.set_xlabel(brief(pair.across.name))
-    axes.set_ylabel(brief(pair.down.name))
+    axes.set_xlabel(brief(pair.across.title))
+    axes.set_ylabel(brief(pair.down.title))
     hide_frame(axes)
     return figure
 
@@ -151,6 +153,7 @@ def progress(trials: pd.DataFrame, reference: str, by: str = "trial") -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     elif usable["seconds"].max() > 10 * usable["seconds"].min():
         axes.set_xscale("log")
+        axes.set_xlabel("seconds of a trial (log scale)")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:

@@ -89,6 +89,8 @@ def headline(search: StoredSearch, trials: pd.DataFrame) -> str:
     first = best(trials, 1).iloc[0]
     skill, untrained = float(first["best_score"]), spec.epochs and not first["best_epoch"]
     settings = ", ".join(f"{name} {value_text(value)}" for name, value in first["params"].items())
+    if spec.own and spec.own == {name: value_text(value) for name, value in first["params"].items()}:
+        settings = f"the default settings, which were the best ({settings})"
     if skill <= 0:
         trained = "1 trial" if len(usable) == 1 else f"{len(usable)} trials"
         if untrained:
@@ -187,7 +189,7 @@ def setting_figures(trials: pd.DataFrame, space: Space, estimate: Importance) ->
         caption = (
             f"Each line is a trial: through its settings from top to bottom, down to its skill. The best "
             f"{min(figures.LEADERS, len(scored(trials)))} are coloured. A line passes by a setting that its cell does "
-            "not have."
+            "not have. A setting marked (log) has a logarithmic scale."
         )
         drawn.append(captioned("parallel", "From settings to skill", figure, caption))
     return drawn

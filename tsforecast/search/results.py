@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,6 +39,11 @@ class SettingAxis:
     limits: tuple[float, float]  # positions of the first and the last value
     choices: tuple[str, ...] = ()  # code of each choice, in order; of a range none
     log: bool = False  # whether a range is even in the logarithm
+
+    @property
+    def title(self) -> str:
+        """The name, with a mark on a logarithmic scale."""
+        return f"{self.name} (log)" if self.log else self.name
 
     def position(self, value: Any) -> float:
         """Return the index of a choice, or the number of a range, or its logarithm."""
@@ -96,6 +102,13 @@ def value_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return short_number(value, 3) if isinstance(value, float) else str(value)
+
+
+def own_settings(space: Space, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a space that a forecaster has by itself, as text; none where the space lacks one."""
+    start = space.active(space.start(params))
+    same = all(repr(value) == repr(params.get(name)) for name, value in start.items())
+    return {name: value_text(value) for name, value in start.items()} if same else {}
 
 
 def short_number(value: float, digits: int = 2) -> str:

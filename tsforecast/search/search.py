@@ -38,7 +38,7 @@ from tsforecast.search.objective import (
     classification_objectives,
     forecast_objectives,
 )
-from tsforecast.search.results import cv_results
+from tsforecast.search.results import cv_results, own_settings
 from tsforecast.search.space import Range, Space
 from tsforecast.search.storage import (
     RunConfig,
@@ -316,6 +316,7 @@ class RaySearch(Forecaster):
             made=datetime.now().astimezone().isoformat(timespec="seconds"),
             versions=versions() | {name: version(name) for name in ("ray", "optuna")},
             machine=machine(),
+            own=own_settings(space, model.get_params()),
         )
         identity = (
             {"data": panel.fingerprint(), "forecaster": spec.forecaster, "space": json.dumps(spec.space)}

@@ -250,6 +250,7 @@ class SearchSpec:
     made: str  # start of the search, ISO 8601
     versions: dict[str, str]
     machine: str
+    own: dict[str, str] = field(default_factory=dict)  # the forecaster's own settings as text, if the space has them
 
     @property
     def stopping(self) -> str:

@@ -37,6 +37,7 @@ from tsforecast.reporting.figures import (
     canvas,
     hide_frame,
     in_style,
+    mark_break,
     percent_axis,
     rows_canvas,
 )
@@ -198,8 +199,8 @@ def _other_sets(others: Mapping[str, ClassificationResults]) -> Grid | None:
 def _accuracy_figures(results: ClassificationResults, names: list[str], known: bool) -> list[CaptionedFigure]:
     ticks = "A tick is a user; lines are 95% intervals over users. " if known else ""
     caption = (
-        f"Accuracy ({LABELS[results.protocols[0]]}). {ticks}A filled dot is better than chance; a hollow one is "
-        f"worse or inconclusive.{_omitted(results, names)}"
+        f"Accuracy ({LABELS[results.protocols[0]]}); strokes mark an axis that does not begin at 0. {ticks}A filled "
+        f"dot is better than chance; a hollow one is worse or inconclusive.{_omitted(results, names)}"
     )
     return [captioned("accuracy", "Accuracy of each model", accuracy_figure(results, names), caption)]
 
@@ -228,8 +229,8 @@ def _confusion_figures(results: ClassificationResults, best: str) -> list[Captio
     seeds = rows.loc[rows["model"] == best, "seed"].nunique()
     times = f", over {seeds} seeds" if seeds > 1 else ""
     caption = (
-        f"Rows are true classes, columns those predicted by {best}{times}; numbers are percent of the row, blue is "
-        f"right, orange is wrong.{some}"
+        f"Rows: true class. Columns: predicted class, by {best}{times}. Numbers are percent of the row; blue is right, "
+        f"orange is wrong.{some}"
     )
     return [captioned("confusion", "Confusion matrix", confusion_figure(table.loc[kept, kept]), caption)]
 
@@ -337,7 +338,7 @@ def confusion_figure(table: pd.DataFrame) -> Figure:
             number = ">99" if number == "100" and count < table.iloc[row].sum() else number
             axes.text(column, row, number, ha="center", va="center", color=INK, size=letters)
     names = [brief(name) for name in table.index]
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xlabel="predicted", ylabel="true")
+    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xlabel="predicted class", ylabel="true class")
     rotation = 90 if max(map(len, names)) * size > 50 else 0
     axes.set_xticks(range(size), names, color=INK, size=max(letters, 7.5), rotation=rotation)
     axes.set_yticks(range(size), names, color=INK, size=max(letters, 7.5))
@@ -411,6 +412,7 @@ def curve_figure(learned: pd.DataFrame, users: pd.DataFrame) -> Figure:
     axes.set_ylim(_limits(float(np.nanmin([users.min().min(), learned["low"].min()]))))
     percent_axis(axes.yaxis, top=1)
     axes.grid(axis="y")
+    mark_break(axes, upright=True)
     return figure
 
 
@@ -424,3 +426,4 @@ def _limits(low: float) -> tuple[float, float]:
 def _accuracy_axis(axes: Axes, low: float) -> None:
     axes.set(xlim=_limits(low), xlabel="accuracy")
     percent_axis(axes.xaxis)
+    mark_break(axes)

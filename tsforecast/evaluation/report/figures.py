@@ -21,6 +21,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, shorten
 from tsforecast.evaluation.calibration import BARS, LEVELS, below, histogram
 from tsforecast.evaluation.metrics import word
+from tsforecast.evaluation.phrasing import size
 from tsforecast.evaluation.record import times_of
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.scores import INTERVALS
@@ -36,11 +37,11 @@ from tsforecast.reporting.figures import (
     canvas,
     fan,
     in_style,
-    percent,
     percent_axis,
     rows_canvas,
 )
 
+SKILL_FLOORS = (-0.25, -0.5)  # left ends of an axis of skill, where that is enough for all models but naive ones
 MIN_SKILL = -1.0  # skill below which a model has no line of its own: it would squeeze the rest
 
 
@@ -98,6 +99,7 @@ class View:
 MAX_CUTOFFS = 4  # of a figure of forecasts
 MAX_MODELS = 3  # of a figure of forecasts, beside the reference
 MAX_GROUPS = 20  # rows of a figure of groups
+MAX_NAMES = 12  # of phases along an axis: further ones would touch
 MAX_GAP = 4  # usual steps that a line bridges; a weekend without trade is shorter
 
 
@@ -119,7 +121,7 @@ def plot_forecasts(results: ForecastResults, panel: Panel, series: object = None
         limits.append(f"best {MAX_MODELS} of {len(view.ranked)} models and the reference")
     title = f"{chosen}: forecasts {int(rows['step'].max())} steps ahead" + (f" ({', '.join(limits)})" if limits else "")
     axes.set_title(title, loc="left", fontsize=11)
-    axes.set_ylabel(str(target))
+    axes.set_ylabel(results.wording.titled(target))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
@@ -133,7 +135,7 @@ def forecasts(view: View, series: object, target: object, cutoffs: NDArray[Any])
     rows, actual = rows_of(view.results, series, target), _actual(view.results, series, target)
     figure, axes = canvas()
     _draw(axes, view, rows, actual, cutoffs, 2 * int(rows["step"].max()), view.drawn[:MAX_MODELS])
-    axes.set_ylabel(brief(target))
+    axes.set_ylabel(brief(view.results.wording.titled(target)))
     return figure
 
 
@@ -155,7 +157,7 @@ def plot(results: ForecastResults, series: object = None, target: object = None)
     _draw(axes, view, rows, _actual(results, chosen, named), cutoffs, least, view.drawn[:MAX_MODELS])
     shaded = f"; shades: 50, 80 and 95% intervals of {brief(fanned(view))}" if "lo80" in rows else ""
     axes.set_title(f"{chosen}: forecasts {int(rows['step'].max())} steps ahead{shaded}", loc="left", fontsize=11)
-    axes.set_ylabel(str(named))
+    axes.set_ylabel(results.wording.titled(named))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
@@ -177,8 +179,8 @@ def ahead(view: View, series: object, target: object, model: str) -> Figure:
     }
     axes.plot(mine["time"], mine["forecast"], **look)
     _fan(axes, mine, COLOURS[0])
-    _time_axis(axes, actual)
-    axes.set_ylabel(brief(target))
+    _time_axis(axes, actual, results)
+    axes.set_ylabel(brief(results.wording.titled(target)))
     return figure
 
 
@@ -284,13 +286,13 @@ def _draw(
             label = "_"  # one entry in the legend
     for cutoff in cutoffs:
         axes.axvline(cutoff, color=QUIET, lw=0.8, ls=":", label="cutoff" if cutoff == cutoffs[0] else "_")
-    _time_axis(axes, actual)
+    _time_axis(axes, actual, view.results)
 
 
-def _time_axis(axes: Axes, actual: pd.Series) -> None:
-    """Label an axis of dates or of steps."""
+def _time_axis(axes: Axes, actual: pd.Series, results: ForecastResults) -> None:
+    """Label an axis of dates or of steps by the name of its column."""
     dates = actual.index.dtype.kind == "M"
-    axes.set_xlabel("time" if dates else "step")
+    axes.set_xlabel(brief(results.wording.time or ("time" if dates else "step")))
     if dates:
         locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
@@ -324,21 +326,32 @@ def skill(view: View) -> Figure:
 
     A filled dot is better than the reference. What lies left of the figure has an arrow at its edge.
     """
-    models = view.ranked
+    models, floor = view.ranked, _skill_floor(view)
     figure, axes = rows_canvas(models)
     for row, verdict in enumerate(view.results.verdicts[name] for name in models):
-        if verdict.skill < MIN_SKILL:
-            far = percent(round(verdict.skill, 2)) if np.isfinite(verdict.skill) else "without limit"
-            axes.plot(MIN_SKILL, row, "<", ms=5, color=QUIET)
-            axes.annotate(far, (MIN_SKILL, row), (7, 0), textcoords="offset points", va="center", color=QUIET)
+        if verdict.skill < floor:
+            far = size(verdict, interval=False) if np.isfinite(verdict.skill) else "without limit"
+            axes.plot(floor, row, "<", ms=5, color=QUIET)
+            look: dict[str, Any] = {"color": QUIET, "bbox": {"facecolor": PAPER, "edgecolor": "none", "pad": 1}}
+            axes.annotate(far, (floor, row), (7, 0), textcoords="offset points", va="center", **look)
             continue
         better = verdict.outcome == "better"
-        axes.plot([max(verdict.low, MIN_SKILL), verdict.high], [row, row], color=INK, lw=1.2)
-        if verdict.low < MIN_SKILL:
-            axes.plot(MIN_SKILL, row, "<", ms=5, color=INK)
+        axes.plot([max(verdict.low, floor), verdict.high], [row, row], color=INK, lw=1.2)
+        if verdict.low < floor:
+            axes.plot(floor, row, "<", ms=5, color=INK)
         axes.plot(verdict.skill, row, "o", ms=6, color=INK, mfc=INK if better else PAPER, mew=1.2)
     _skill_axis(axes, view.results)
     return figure
+
+
+def _skill_floor(view: View) -> float:
+    """Return the left end of an axis of skill: as near to 0 as models that are no naive forecast allow."""
+    verdicts = view.results.verdicts
+    own = [verdicts[name] for name in view.ranked if verdicts[name].outcome != "naive"] or [
+        verdicts[name] for name in view.ranked
+    ]
+    lows = [min(each.skill, each.low) for each in own if each.skill >= MIN_SKILL]
+    return next((floor for floor in SKILL_FLOORS if all(low >= floor for low in lows)), MIN_SKILL)
 
 
 @in_style()
@@ -351,6 +364,10 @@ def error_by(view: View, key: str, label: str) -> Figure:
         axes.plot(errors.index, errors[name], marker=marker, ms=3, **look)
     axes.set_ylim(bottom=0)
     _integer_axis(axes, label, word(view.results.metric))
+    names = view.results.wording.names
+    if key == "phase" and names:
+        every = -(-len(names) // MAX_NAMES)
+        axes.set_xticks(range(0, len(names), every), names[::every])
     return figure
 
 
@@ -400,10 +417,17 @@ def ranks(view: View) -> Figure:
     figure, axes = rows_canvas(names)
     for row, (name, place) in enumerate(zip(names, places, strict=True)):
         axes.plot(place, row, "o", ms=6, color=REFERENCE if name == view.results.reference else INK)
+    worst = len(names)
     for run, together in enumerate(found.ties, 1):
-        beside = places.max() + 0.06 * run * np.ptp(places)
+        beside = worst + 0.07 * run * max(worst - 1, 1)
         first, last = names.index(together[0]), names.index(together[-1])
-        axes.plot([beside, beside], [first - 0.25, last + 0.25], color=REFERENCE, lw=2.5)
+        label = "no clear difference" if run == 1 else "_"
+        axes.plot([beside, beside], [first - 0.25, last + 0.25], color=REFERENCE, lw=2.5, label=label)
+    axes.set_xlim(1 - 0.04 * max(worst - 1, 1), worst + 0.07 * (len(found.ties) + 1) * max(worst - 1, 1))
+    ticks = MaxNLocator(6, integer=True).tick_values(1, worst)
+    near = max(2.0, 1 + 0.9 * (ticks[1] - ticks[0]))  # its label would touch that of 1
+    axes.set_xticks([1, *(tick for tick in ticks if near <= tick <= worst)])
+    axes.spines["bottom"].set_bounds(1, worst)  # the scale ends there, and lines of ties are its key
     axes.set_xlabel("average rank (1 is best)")
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,28 @@ import pandas as pd
 
 from tsforecast.evaluation.calibration import JUDGED
 from tsforecast.evaluation.metrics import COVERAGES, WIDTHS, word
+from tsforecast.evaluation.phrasing import amount_format, size
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.report import figures
 from tsforecast.evaluation.report.figures import MIN_SKILL, View
 from tsforecast.evaluation.results import DISPLAY, ForecastResults
 from tsforecast.evaluation.scores import INTERVALS
 from tsforecast.evaluation.summaries import KEYS
-from tsforecast.evaluation.verdict import findings
+from tsforecast.evaluation.verdict import BADGES, SIGNIFICANCE, findings
 from tsforecast.explanations.explanation import Explanation
 from tsforecast.reporting.page import CaptionedFigure, captioned, date_and_time, page, template
 from tsforecast.reporting.tables import MISSING, Grid, cell, json_text
 from tsforecast.training.history import Epoch, best_epoch
 
-MAX_AHEAD = 12  # models whose next horizon is drawn
+# What a metric that ranks most boards is, in brackets after its name.
+MEANINGS = {
+    "mase": " (mean absolute error, scaled by that of the seasonal naive forecast in the past)",
+    "mae": " (mean absolute error)",
+    "rmse": " (root of the mean squared error)",
+}
+MAX_AHEAD = 3  # figures of the next horizon: of the best models, or of some series by the best one
+MAX_NEXT = 60  # steps that a table of it lists
+MAX_WINS = 12  # models of a table of wins, the best ones: more columns fit no page
 MAX_NETWORKS = 12  # whose training is drawn
 MAX_FITS = 10  # of one network whose training is drawn
 
@@ -35,15 +45,17 @@ def html_report(results: ForecastResults, title: str | None = None) -> str:
     record, view = results.record, View(results)
     return page(
         "report.html.jinja",
-        title=title or f"Which models are better than {results.reference}?",
+        title=title or f"Which models beat {results.wording.naive(results.reference)}?",
         summary=f"{results.headline}.",
         made=date_and_time(record.made) if record else "",
         results=results,
         record=record,
-        findings=findings(results.verdicts.values()),
+        findings=judged(results),
+        error=f"Error is the {word(results.metric)}{MEANINGS.get(results.metric, '')}.",
         skill=skill_figures(view),
         numbers=error_table(results),
         ahead=ahead_figures(view),
+        next=ahead_table(view),
         forecasts=forecast_figures(view),
         calibrations=list(results.calibrations.values()),
         intervals=interval_table(results) if results.calibrations else None,
@@ -58,6 +70,44 @@ def html_report(results: ForecastResults, title: str | None = None) -> str:
         settings=_settings(record) if record else {},
         series=series_table(view) if results.rows["series"].nunique() > 1 and view.ranked else None,
     )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict as the page lists it."""
+
+    badge: str
+    name: str
+    text: str
+    reason: str = ""
+
+
+def judged(results: ForecastResults) -> list[Judged]:
+    """Return a verdict for each model, those that beat the reference first, and one line for the naive family."""
+    ordered = sorted(results.verdicts.values(), key=lambda verdict: list(BADGES).index(verdict.outcome))
+    found = []
+    for each in ordered:
+        badge = BADGES[each.outcome]
+        if each.outcome in ("better", "equivalent", "inconclusive", "worse"):
+            reason = _capital(each.reason)
+            if reason.startswith("p ") and each.outcome == "inconclusive":
+                reason += f", is not below {SIGNIFICANCE:g}"
+            if (seen := results.exposures.get(each.model)) and seen.claim:
+                reason += f"; {seen.claim}"
+            found.append(Judged(badge, each.model, size(each), reason))
+        elif each.outcome == "reference":
+            plain = results.wording.naive(each.model)
+            naive = [f"{other.model} {size(other, interval=False)}" for other in ordered if other.outcome == "naive"]
+            others = f". Other naive forecasts: {', '.join(naive)}" if naive else ""
+            found.append(Judged(badge, each.model, f"{f'({plain}) ' * (plain != each.model)}is the reference{others}"))
+        elif each.outcome != "naive":
+            found.append(Judged(badge, "", each.sentence))
+    return found
+
+
+def _capital(text: str) -> str:
+    """Return text that begins a sentence; a p-value stays one."""
+    return text if text.startswith("p ") else text[:1].upper() + text[1:]
 
 
 def html_table(results: ForecastResults) -> str:
@@ -111,11 +161,33 @@ def interval_table(results: ForecastResults) -> Grid:
 
 
 def win_table(results: ForecastResults) -> Grid:
-    """Return how often each model has a lower error than each other one."""
+    """Return how often each model has a lower error than each other one; columns have the numbers of the rows."""
     rates = results.win_rates
-    names = [name for name in results.table["model"] if name in rates.index]
-    rows = [[name, *(cell(rates.loc[name, other], "{:.0%}") for other in names)] for name in names]
-    return Grid.of("Share of wins of each model over each other", ("model", *names), rows, marked=results.reference)
+    names = [str(name) for name in results.table["model"] if name in rates.index]
+    shown = names[:MAX_WINS]
+    numbered = {name: f"{number} {name}" for number, name in enumerate(shown, 1)}
+    rows = [[numbered[name], *(cell(rates.loc[name, other], "{:.0%}") for other in shown)] for name in shown]
+    label, marked = "Share of wins of each model over each other", numbered.get(results.reference, "")
+    grid = Grid.of(label, ("model", *range(1, len(shown) + 1)), rows, marked=marked)
+    return replace(grid, more=len(names) - len(shown))
+
+
+def ahead_table(view: View) -> Grid | None:
+    """Return the next steps of the series that is drawn, as the best model forecasts them, with its interval of 80%."""
+    found = _ahead(view)
+    if found is None:
+        return None
+    models, series, target, known = found
+    words, rows = view.results.wording, known[(known["model"] == models[0]) & (known["series"] == series)]
+    rows = rows[rows["target"] == target]
+    spread = [name for name in ("lo80", "hi80") if name in rows and rows[name].notna().any()]
+    pattern = amount_format(rows[["forecast", *spread]].to_numpy(dtype=float))
+    lines = [
+        [words.moment(time), *(pattern.format(value) for value in values)]
+        for time, *values in rows[["time", "forecast", *spread]].itertuples(index=False)
+    ]
+    titles = [words.time or "time", words.titled(target), *(["80% from", "to"] if spread else [])]
+    return Grid.of(f"{series}, by {models[0]}", titles, lines, limit=MAX_NEXT)
 
 
 def series_table(view: View) -> Grid:
@@ -179,20 +251,34 @@ def _epochs(fit: ForecastFit) -> tuple[object, object]:
 
 
 def ahead_figures(view: View) -> list[CaptionedFigure]:
-    """Return the forecast of each model after the end of the data, of a typical series, with its intervals."""
+    """Return the forecast of the best models after the end of the data, of a typical series, with its intervals."""
+    ahead = _ahead(view)
+    if ahead is None:
+        return []
+    models, typical, target, known = ahead
+    mine = known[(known["model"] == models[0]) & (known["target"] == target)]
+    largest = mine.groupby("series", observed=True)["forecast"].mean().sort_values(ascending=False, kind="stable").index
+    many = [typical, *(series for series in largest if series != typical)][:MAX_AHEAD]
+    pairs = [(series, models[0]) for series in many] if len(largest) > 1 else [(typical, name) for name in models]
+    found = []
+    for number, (series, model) in enumerate(pairs[:MAX_AHEAD]):
+        figure = figures.ahead(view, series, target, model)
+        caption = "Fitted on all data. Shades are to hold 50, 80 and 95% of outcomes."
+        if len(largest) > 1:
+            caption += f" Of {len(largest)} series this is {'one of the largest' if number else 'a typical one'}."
+        found.append(captioned(f"ahead-{number}", f"{series}, by {model}", figure, caption))
+    return found
+
+
+def _ahead(view: View) -> tuple[list[str], Any, Any, pd.DataFrame] | None:
+    """Return the models that forecast the steps after the data, a typical series and its target, and all forecasts."""
     results = view.results
     known = results.record.ahead if results.record else None
     if known is None or known.empty:
-        return []
+        return None
     models, wanted = [name for name in results.table["model"] if name in set(known["model"])], _typical(view)
     series = wanted if wanted in set(known["series"]) else known["series"].iloc[0]
-    target, found = known["target"].iloc[0], []
-    for number, model in enumerate(models[:MAX_AHEAD]):
-        figure = figures.ahead(view, series, target, model)
-        caption = "Fitted on all data. Shades are to hold 50, 80 and 95% of outcomes."
-        caption += f" One of {count} series." if (count := known["series"].nunique()) > 1 else ""
-        found.append(captioned(f"ahead-{number}", f"{model}: {series}", figure, caption))
-    return found
+    return models, series, known["target"].iloc[0], known
 
 
 def _typical(view: View) -> object:
@@ -282,8 +368,8 @@ def error_figures(view: View) -> list[CaptionedFigure]:
     metric, omitted = word(results.metric), view.omitted()
     counts = {key: results.rows[key].nunique() for key in KEYS if key in results.rows}
     for key, title, label in (
-        ("step", "step of the horizon", "steps ahead"),
-        ("phase", "position in the season", "position in the season, from 0"),
+        ("step", "step of the horizon", results.wording.ahead),
+        ("phase", results.wording.phase, results.wording.phase + ", from 0" * (not results.wording.names)),
     ):
         if counts.get(key, 0) > 1:
             caption = f"Mean {metric} of all forecasts at each {title}; lower is better.{omitted}"
@@ -313,9 +399,9 @@ def rank_figures(view: View) -> list[CaptionedFigure]:
     ranks = results.ranks
     if np.isfinite(ranks.critical_difference):  # else there are too few trials to rank
         caption = (
-            f"Models ranked on each of {ranks.count} {ranks.unit}, then averaged. A grey line joins models without a "
-            f"clear difference: their average ranks differ by at most {ranks.critical_difference:.2f}, the critical "
-            "difference of the Nemenyi test at 5%."
+            f"Models ranked on each of {ranks.count} {ranks.unit}, then averaged; 1 is best. Right of the scale a line "
+            "joins models without a clear difference: their average ranks differ by at most "
+            f"{ranks.critical_difference:.2f}, the critical difference of the Nemenyi test at 5%."
         )
         found.append(captioned("ranks", "Average rank", figures.ranks(view), caption))
     return found
