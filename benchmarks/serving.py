@@ -18,8 +18,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from record import record
 
 from tsforecast import GRUForecaster, NearestNeighborClassifier, Panel, SeasonalNaiveForecaster, save
 
-CLIENTS = {1: 150, 10: 600, 100: 1_500}  # and requests of all of them together
+CLIENTS = {1: 100, 10: 200, 100: 400}  # and requests of all of them together in a round
 BATCHES = (64, 1)
-REPEATS = 3
+ROUNDS = 5
 ALL, EACH = 100_000, 10_000  # requests of the run on memory, and between two looks at it
 HOSTILE = 2_000  # requests to each model
 SERVER = {name: version(name) for name in ("fastapi", "uvicorn")}
@@ -91,6 +92,12 @@ async def client(port: int, wanted: Iterator[bytes], seconds: list[float]) -> No
     writer.close()
 
 
+def processor(number: int) -> float:
+    """Return the seconds of processor time that a process has had, which others on the machine hardly change."""
+    fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ask(port: int, clients: int, count: int, sent: list[bytes]) -> tuple[list[float], float]:
     """Return the seconds of each of `count` requests of so many clients, and of all together."""
     wanted, seconds = (sent[at % len(sent)] for at in range(count)), list[float]()
@@ -104,24 +111,30 @@ def ask(port: int, clients: int, count: int, sent: list[bytes]) -> tuple[list[fl
 
 
 def latency() -> list[dict[str, Any]]:
-    """Return rows of latency by clients, with and without batching; the order changes with each repeat."""
+    """Return rows of latency by clients, with and without batching: two servers that are asked in turn, in rounds."""
     found: dict[tuple[int, int], list[list[float]]] = {(many, batch): [] for many in CLIENTS for batch in BATCHES}
     model, sent, load = network(), bodies(336), os.getloadavg()[0]
-    for repeat in range(REPEATS):
-        for batch in BATCHES[:: 1 if repeat % 2 else -1]:
-            with running(model, "--max-batch", str(batch)) as (_, port):
-                ask(port, 4, 40, sent)
-                for many, count in CLIENTS.items():
-                    seconds, total = ask(port, many, count, sent)
-                    p50, p99 = np.percentile(seconds, [50, 99]) * 1_000
-                    found[many, batch].append([p50, p99, count / total])
-                    sys.stdout.write(f"{many} clients, batch {batch}: {p50:.1f} {p99:.1f} ms, {count / total:.0f}/s\n")
+    with ExitStack() as stack:
+        servers = {batch: stack.enter_context(running(model, "--max-batch", str(batch))) for batch in BATCHES}
+        for _, port in servers.values():
+            ask(port, 4, 40, sent)
+        for turn, (many, count) in product(range(ROUNDS), CLIENTS.items()):
+            for batch in BATCHES[:: 1 if turn % 2 else -1]:
+                number, port = servers[batch]
+                before = processor(number)
+                seconds, total = ask(port, many, count, sent)
+                cpu = 1_000 * (processor(number) - before) / count
+                p50, p99 = np.percentile(seconds, [50, 99]) * 1_000
+                found[many, batch].append([p50, p99, count / total, cpu])
+                sys.stdout.write(f"{many} clients, batch {batch}: {p50:.1f} {p99:.1f} ms, {cpu:.2f}\n")
+                sys.stdout.flush()
     rows = []
     for (many, batch), each in found.items():
         low, middle, high = np.percentile(each, [0, 50, 100], axis=0).round(1).tolist()
         row = {"measured": "latency", "model": "gru", "rows": 336, "clients": many, "batch": batch}
-        row |= {"requests": CLIENTS[many], "repeats": REPEATS, "load_before": round(load, 2), "server": SERVER}
-        for name, at in (("p50_ms", 0), ("p99_ms", 1), ("per_second", 2)):
+        row |= {"requests": CLIENTS[many], "rounds": ROUNDS, "load_before": round(load, 2), "nice": os.nice(0)}
+        row["server"] = SERVER
+        for name, at in (("p50_ms", 0), ("p99_ms", 1), ("per_second", 2), ("cpu_ms", 3)):
             row |= {name: middle[at], f"{name}_low": low[at], f"{name}_high": high[at]}
         rows.append(row)
     return rows

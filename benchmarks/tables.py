@@ -14,6 +14,7 @@ import gallery_tables
 import hierarchy_tables
 import pandas as pd
 import recording_tables
+import serving_tables
 import speed_tables
 import streaming_tables
 import verdict_tables
@@ -36,6 +37,7 @@ GALLERY = DOCS / "gallery" / "leaks.md"
 CLASSIFICATION = DOCS / "how-to" / "classification.md"
 RECORDINGS = DOCS / "benchmarks" / "recordings.md"
 SCALE = DOCS / "how-to" / "scale.md"
+SERVING = DOCS / "how-to" / "serving.md"
 HIERARCHIES = DOCS / "how-to" / "hierarchies.md"
 UPDATE = DOCS / "how-to" / "update.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
@@ -523,6 +525,10 @@ OF_SPEED: dict[str, Callable[[], str]] = {
 }
 
 
+def _of_serving(name: str) -> str:
+    return serving_tables.DRAWN[name](rows("serving"))
+
+
 DRAWN = {
     README: {"summary": summary},
     DOCS / "benchmarks" / "accuracy.md": {"accuracy": accuracy, "cells": cells, "others": others},
@@ -550,6 +556,7 @@ DRAWN = {
         "delays": lambda: drift_tables.delays(rows("drift")),
     },
     SCALE: {name: partial(_of_cluster, name) for name in cluster_tables.DRAWN},
+    SERVING: {name: partial(_of_serving, name) for name in serving_tables.DRAWN},
     OPEN_BOARD: {"open board": lambda: gallery_tables.open_board(rows("open_board"))},
 }
 

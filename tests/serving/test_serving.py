@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +19,8 @@ from tsforecast import ConformalForecaster, EnsembleForecaster, GRUForecaster, P
 from tsforecast.errors import ParameterError
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import NeuralClassifier
-from tsforecast.serving.app import Server
-from tsforecast.serving.model import ServedForecaster, served
+from tsforecast.serving.app import Server, served
+from tsforecast.serving.model import ServedForecaster
 from tsforecast.serving.worker import Limits
 
 DAYS = pd.date_range("2024-01-01", periods=90)
@@ -108,7 +109,7 @@ def test_pages_describe_the_model_and_load_nothing(server: Server, shops: GRUFor
         ({"context": [{"x": 1}] * 1001}, 413, "'context' must have at most 1000 rows: got 1001; send fewer rows"),
         ({"horizon": 0}, 422, "horizon must be a whole number >= 1: got 0"),
         ({"horizon": True}, 422, "horizon must be a whole number >= 1: got True"),
-        ({"horizon": 501}, 413, "the answer must have at most 1000 rows: 2 series x 501 steps; ask for fewer steps"),
+        ({"horizon": 101}, 422, "'horizon' must be at most 100 steps: got 101; ask for fewer steps, or start"),
         ({"interval": 80}, 422, "interval must be between 0 and 1, such as 0.8"),
         ({"interval": "80"}, 422, "'interval' must be at most 100 numbers between 0 and 1: got \"80\""),
         ({"series": ["c"]}, 422, "series 'c' must be a fitted one; choose from 'a', 'b'"),
@@ -124,6 +125,14 @@ def test_what_cannot_be_answered_is_one_sentence(server: Server, body: Any, stat
         assert answer["error"].startswith(sentence)
     assert "\n" not in answer["error"]
     assert "Traceback" not in answer["error"]
+
+
+def test_an_answer_has_a_limit_as_well(shops: GRUForecaster) -> None:
+    (rows,) = served(shops, Limits(max_rows=5)).answer([b"{}"])
+    assert str(rows).startswith("the answer must have at most 5 rows: got 2 series x 3 steps; ask for fewer steps")
+    levels = json.dumps({"quantiles": [at / 100 for at in range(1, 40)]}).encode()
+    (numbers,) = served(shops, Limits(max_rows=20)).answer([levels])
+    assert str(numbers).startswith("the answer must have at most 200 numbers: got 2 series x 3 steps x 40 columns; ask")
 
 
 def test_other_types_methods_and_paths_are_refused(server: Server) -> None:
@@ -177,28 +186,36 @@ def test_requests_that_wait_are_joined_and_none_beyond_the_limit(shops: GRUForec
     past = SHOPS[SHOPS["shop"] == "a"]
     ahead = past[["day", "shop", "promo"]].tail(3).assign(day=past["day"].tail(3) + pd.Timedelta(days=3))
     body = {"context": rows(past), "future": rows(ahead)}
+    long = {"context": [{"day": 1, "shop": number, "sales": 1.0, "promo": 0} for number in range(60_000)]}
     found: list[tuple[int, Any]] = []
     with Server(shops, port=0, limits=Limits(max_waiting=6)) as server:
         _, right = ask(server.url, "/forecast", body)
-        threads = [threading.Thread(target=lambda: found.append(ask(server.url, "/forecast", body))) for _ in range(30)]
-        for thread in threads:
+        before = get(server.url, "/health")[1]
+        threads = [
+            threading.Thread(target=lambda sent=sent: found.append(ask(server.url, "/forecast", sent)))
+            for sent in [long, *[body] * 30]
+        ]
+        threads[0].start()
+        while get(server.url, "/health")[1]["waiting"] == 0 and not found:
+            time.sleep(0.001)
+        for thread in threads[1:]:
             thread.start()
         for thread in threads:
             thread.join()
-        _, health = get(server.url, "/health")
-    assert {status for status, _ in found} == {200, 503}
+        _, after = get(server.url, "/health")
+    assert {status for status, _ in found} == {200, 422, 503}
     assert all(answer == right for status, answer in found if status == 200)
     assert all("come again" in answer["error"] for status, answer in found if status == 503)
-    assert health["waiting"] == 0
-    assert health["batches"] < health["answered"]
+    assert after["waiting"] == 0
+    assert after["batches"] - before["batches"] < after["answered"] - before["answered"]
 
 
 def test_an_answer_that_takes_too_long_is_refused_and_a_slow_body_as_well() -> None:
     model = SeasonalNaiveForecaster(horizon=3, season_length=6).fit(wave())
-    with Server(model, port=0, limits=Limits(max_seconds=0.02)) as server:
-        status, answer = ask(server.url, "/forecast", {"context": wave().tolist() * 1000})
+    with Server(model, port=0, limits=Limits(max_rows=10**6, max_seconds=0.2, max_horizon=10**6)) as server:
+        status, answer = ask(server.url, "/forecast", {"horizon": 300_000})
         assert status == 504
-        assert answer["error"].startswith("the answer must come within 0.02 s: it takes longer; ask for less")
+        assert answer["error"].startswith("the answer must come within 0.2 s: it takes longer; ask for less")
     with Server(model, port=0, limits=Limits(max_seconds=0.2)) as server:
         place = server.url.removeprefix("http://").split(":")
         with socket.create_connection((place[0], int(place[1]))) as slow:

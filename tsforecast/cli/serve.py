@@ -25,6 +25,10 @@ def serve(
     max_rows: Annotated[
         int, typer.Option(help="Rows of a request, and of its answer; more are refused with status 413.")
     ] = 100_000,
+    max_horizon: Annotated[
+        int | None,
+        typer.Option(help="Steps of a forecast.", show_default="the most of 10 horizons, 10 seasons, 100"),
+    ] = None,
     max_seconds: Annotated[
         float, typer.Option(help="Time for reading a request (status 408), and again for its answer (503, 504).")
     ] = 30.0,
@@ -48,7 +52,7 @@ def serve(
         from tsforecast.serving.app import Server
         from tsforecast.serving.worker import Limits
 
-        limits = Limits(max_bytes, max_rows, max_seconds, max_waiting, max_batch)
+        limits = Limits(max_bytes, max_rows, max_seconds, max_waiting, max_batch, max_horizon)
         server = Server(saved_model(model, words_of(trust)), port, host, limits)
 
     def started() -> None:

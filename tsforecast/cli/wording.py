@@ -29,7 +29,7 @@ ALIKE = (
     *("interval", "quantiles", "paths", "loss", "trust", "address", "record", "record_key", "key", "head"),
     *("resample", "aggregate", "tolerance", "decimal", "within", "seal", "test", "memory", "tail", "device"),
     *("scales", "epochs", "unit"),
-    *("port", "max_bytes", "max_rows", "max_seconds", "max_waiting", "max_batch"),
+    *("port", "max_bytes", "max_rows", "max_horizon", "max_seconds", "max_waiting", "max_batch"),
 )
 FLAGS = ("fill_gaps", "sort", "resume", "give_up")  # no value follows them, although some take one in Python
 # What is a frame, or a name, to the library is a file, or a folder, on the command line.

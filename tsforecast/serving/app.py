@@ -26,9 +26,11 @@ from tsforecast.errors import (
     reason,
 )
 from tsforecast.estimators.persistence import load
+from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import __version__
-from tsforecast.serving.model import Served, counts_of, served, written
+from tsforecast.serving.model import ServedForecaster, counts_of, written
 from tsforecast.serving.reading import RequestError, refuse
+from tsforecast.serving.recordings import ServedClassifier
 from tsforecast.serving.worker import Limits, Worker
 
 try:
@@ -42,6 +44,7 @@ except ModuleNotFoundError as absent:
         name=absent.name,
     ) from absent
 
+Served = ServedForecaster | ServedClassifier
 RETRY = 1  # seconds after which a client may come again
 READ_AWAY = 8  # bodies beyond the limit are read up to so many times it, so that their clients see the answer
 PAGE_SAFETY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -101,7 +104,7 @@ def application(model: Served, worker: Worker, limits: Limits) -> FastAPI:
         model.path,
         summary=f"{model.verb.capitalize()} with the model",
         responses={status: {"description": text} for status, text in REFUSALS.items()},
-        openapi_extra={"requestBody": _schema(model, limits)},
+        openapi_extra={"requestBody": _schema(model)},
     )
     async def answer(request: Request) -> Response:
         nonlocal inside
@@ -196,7 +199,7 @@ def _as_field(part: Reference) -> Part:
     return part
 
 
-def _schema(model: Served, limits: Limits) -> dict[str, Any]:
+def _schema(model: Served) -> dict[str, Any]:
     """Return what OpenAPI has of the body, with an example that runs."""
     table = {"oneOf": [{"type": "object"}, {"type": "array", "items": {}}]}
     level = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
@@ -205,7 +208,7 @@ def _schema(model: Served, limits: Limits) -> dict[str, Any]:
         "future": table,
         "recordings": table,
         "series": {"type": "array", "items": {}},
-        "horizon": {"type": "integer", "minimum": 1, "maximum": limits.max_rows},
+        "horizon": {"type": "integer", "minimum": 1, "maximum": getattr(model, "furthest", 1)},
         "quantiles": {"type": "array", "items": level},
         "interval": {"oneOf": [level, {"type": "array", "items": level}]},
         "id": {"type": "string"},
@@ -233,6 +236,17 @@ def _page(model: Served, about: dict[str, Any], limits: Limits) -> str:
 
 def _json(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(content, status, headers, "application/json")
+
+
+def served(model: Any, limits: Limits) -> Served:
+    """Return a fitted forecaster or classifier behind a service; ParameterError for anything else."""
+    if isinstance(model, Forecaster):
+        model.check_fitted()
+        return ServedForecaster(model, limits)
+    if hasattr(model, "predict_proba") and hasattr(model, "check_fitted"):
+        model.check_fitted()
+        return ServedClassifier(model, limits)
+    raise ParameterError(f"a server needs a forecaster or a classifier: got a {type(model).__name__}")
 
 
 class Server:
@@ -276,6 +290,7 @@ class Server:
         self._socket = listening(host, port)
         try:
             self.model = served(load(model) if isinstance(model, (str, Path)) else model, limits)
+            self.model.warm_up()
             self._worker = Worker(self.model.answer, limits.max_batch)
             app = application(self.model, self._worker, limits)
         except BaseException:

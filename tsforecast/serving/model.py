@@ -27,7 +27,6 @@ from tsforecast.forecasters.meta.conformal import ConformalForecaster
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, MeanForecaster, NaiveForecaster, SeasonalNaiveForecaster
 from tsforecast.provenance import __version__
-from tsforecast.saving.folder import GOLDEN_INPUTS
 from tsforecast.serving.reading import RequestError, read_json, read_numbers, read_table, refuse
 from tsforecast.serving.table import SERIES_COLUMN, as_dates, as_fitted, as_text, cell, example_of, long, unnamed
 from tsforecast.serving.worker import Answer, Limits
@@ -35,6 +34,7 @@ from tsforecast.serving.worker import Answer, Limits
 NAIVE = (NaiveForecaster, SeasonalNaiveForecaster, DriftForecaster, MeanForecaster)
 OF_JOINED = (EnsembleForecaster, ConformalForecaster)  # where all members are
 MOST_LEVELS = 100
+COLUMNS = 10  # of an answer with as many rows as it may have
 LEAST = 12  # steps of an example
 Floats = NDArray[np.float64]
 
@@ -81,13 +81,20 @@ class ServedForecaster:
         self.panel = self.forecaster.panel_
         self.unnamed = unnamed(self.fitted)
         self.joined = is_joined(forecaster) and not self.windows
+        own = max(10 * forecaster.horizon_, 10 * self.fitted.season_length, 100)
+        self.furthest = limits.max_horizon or max(own, forecaster.horizon_)
+
+    def warm_up(self) -> None:
+        """Answer the example, so that libraries are loaded and kernels compiled before the first request comes."""
+        more = {"interval": 0.8} if self.joined else {}  # errors at past cutoffs, which other models take long for
+        self.answer([json.dumps(self.example() | more).encode()])
 
     def answer(self, bodies: Sequence[bytes]) -> list[Answer]:
         """Return one answer for each body: JSON, or an error. No body changes the answer of another."""
-        answers: list[Answer] = [_or_error(self._alone, body) for body in bodies] if not self.joined else []
+        answers: list[Answer] = [or_error(self._alone, body) for body in bodies] if not self.joined else []
         if answers or not bodies:
             return answers
-        asked = [_or_error(self._read, body) for body in bodies]
+        asked = [or_error(self._read, body) for body in bodies]
         answers = [each if isinstance(each, Exception) else b"" for each in asked]
         for places in _groups(asked):
             together = [cast(Asked, asked[place]) for place in places]
@@ -95,11 +102,11 @@ class ServedForecaster:
             if len(together) > 1:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")  # what is to be noted is noted of each alone
-                    found = _or_error(self._numbers, together)
+                    found = or_error(self._numbers, together)
             for at, place in enumerate(places):
                 # The pass of all has failed, and at most one of them is to blame.
                 own = found[at] if isinstance(found, list) else None
-                answers[place] = _or_error(self._written, together[at], own)
+                answers[place] = or_error(self._written, together[at], own)
         return answers
 
     def _alone(self, body: bytes) -> bytes:
@@ -115,6 +122,9 @@ class ServedForecaster:
         given = self._fields(body)
         steps = given.get("horizon", self.forecaster.horizon_)
         raise_any(whole("horizon", steps, 1), ParameterError)
+        if steps > self.furthest:
+            remedy = "ask for fewer steps, or start the server with --max-horizon"
+            refuse(f"'horizon' must be at most {self.furthest} steps", f"got {steps}", remedy)
         levels = _levels(given)
         if "context" in given and "series" in given:
             refuse("'series' must be left out where there is a context", "got both", "choose rows of the context")
@@ -134,10 +144,13 @@ class ServedForecaster:
 
     def _check_answer(self, count: int, steps: int, levels: Mapping[str, float]) -> None:
         """Refuse answers of too many rows before anything is computed."""
-        if count * steps > self.limits.max_rows:
-            got = f"{count} series x {steps} steps"
-            remedy = "ask for fewer steps, or name some 'series'"
-            refuse(f"the answer must have at most {self.limits.max_rows} rows", got, remedy, status=413)
+        most, remedy = self.limits.max_rows, "ask for fewer steps or levels, or name some 'series'"
+        if count * steps > most:
+            refuse(f"the answer must have at most {most} rows", f"got {count} series x {steps} steps", remedy, 413)
+        columns = self.panel.n_targets * (1 + len(levels))
+        if count * steps * columns > COLUMNS * most:
+            got = f"got {count} series x {steps} steps x {columns} columns"
+            refuse(f"the answer must have at most {COLUMNS * most} numbers", got, remedy, 413)
         if len(levels) > MOST_LEVELS:
             refuse(f"a request must have at most {MOST_LEVELS} levels", f"got {len(levels)}", "ask for fewer", 413)
 
@@ -205,7 +218,7 @@ class ServedForecaster:
                 refuse(f"each window of 'context' must have {window} steps that are numbers", got)
             shares = {name: given.get(name, ()) for name in ("quantiles", "interval")}
             found = self.forecaster.predict(np.stack(windows), **shares)
-        return written({"forecast": _plain(np.asarray(found)), "notes": notes})
+        return written({"forecast": plain(np.asarray(found)), "notes": notes})
 
     def _numbers(self, together: Sequence[Asked]) -> list[tuple[Floats, Floats]]:
         """Return points and quantiles of each of some requests, computed in one pass."""
@@ -237,7 +250,7 @@ class ServedForecaster:
         steps = max(LEAST, getattr(self.forecaster, "resolved_", {}).get("window", 0), 2 * self.panel.season_length)
         if self.windows:
             window = self.panel.series(0)[: -self.panel.horizon_or(1)]
-            return {"context": [_plain(window[:, 0] if window.shape[1] == 1 else window)]}
+            return {"context": [plain(window[:, 0] if window.shape[1] == 1 else window)]}
         ahead = self.forecaster.horizon_ if self.panel.roles.given.future else 0
         frame = example_of(self.panel, steps, ahead)
         frame = frame.drop(columns=SERIES_COLUMN) if self.unnamed else frame
@@ -255,108 +268,16 @@ class ServedForecaster:
         named = ("target", "past", "future", "static")
         roles |= {name: [str(column) for column in getattr(given, name)] for name in named}  # type: ignore[misc]
         return {
-            **_about(self.forecaster),
+            **about_model(self.forecaster),
             "kind": "forecaster",
             "horizon": self.forecaster.horizon_,
+            "max_horizon": self.furthest,
             "roles": roles,
             "frequency": str(self.panel.frequency) if self.panel.kind != "none" else None,
             "season_length": self.panel.season_length,
             "series": len(self.fitted),
             "joins": self.joined,
         }
-
-
-class ServedClassifier:
-    """A fitted classifier that answers bodies of JSON, and describes what it reads."""
-
-    fields = ("recordings", "id")
-    path, verb = "/classify", "classify"
-    joined = False  # the time goes into each of them
-
-    def __init__(self, classifier: Any, limits: Limits) -> None:
-        self.classifier, self.limits = classifier, limits
-
-    def answer(self, bodies: Sequence[bytes]) -> list[Answer]:
-        """Return one answer for each body: JSON, or an error."""
-        return [_or_error(self._alone, body) for body in bodies]
-
-    def _alone(self, body: bytes) -> bytes:
-        given, notes = read_json(body, self.fields), list[str]()
-        with noted(notes), reading("the request"):
-            names, recordings = self._recordings(given)
-            found = self.classifier.predict_proba(recordings)
-            labels = self.classifier.predict(recordings)
-            classes = [str(label) for label in np.asarray(self.classifier.classes_).tolist()]
-            answers = [
-                {"id": name, "label": _plain(label), "probabilities": self._named(classes, np.asarray(shares))}
-                for name, label, shares in zip(names, labels, found, strict=True)
-            ]
-        return written({"predictions": answers, "notes": notes})
-
-    def _named(self, classes: list[str], shares: Floats) -> Any:
-        """Return probabilities by class, a list of them where there is one for each step."""
-        return dict(zip(classes, _plain(shares) if shares.ndim == 1 else _plain(shares.T), strict=True))
-
-    def _recordings(self, given: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-        """Return names and arrays, or frames, of the recordings of a request."""
-        rows, most = given.get("recordings"), self.limits.max_rows
-        if isinstance(rows, dict) or (isinstance(rows, list) and rows and isinstance(rows[0], dict)):
-            frame, name = read_table(rows, "recordings", most), given.get("id", "id")
-            if not isinstance(name, str) or name not in frame:
-                remedy = nearest(str(name)[:80], frame.columns) + ", with the field 'id'"
-                refuse(f"rows of recordings must have a column {str(name)[:80]!r} that names them", "", remedy)
-            missing = int(frame[name].isna().sum())
-            if missing:
-                refuse(f"column {name[:80]!r} must name each row's recording", f"{missing} of {len(frame)} have none")
-            columns = list(self.classifier.columns_ or [column for column in frame if column != name])
-            lacks = [column for column in columns if column not in frame]
-            if lacks or not columns:
-                refuse(f"rows of recordings must have the columns {columns}", f"they lack {lacks}")
-            strange = [column for column in columns if frame[column].dtype.kind not in "fiub"]
-            if strange:
-                refuse(f"column {str(strange[0])[:80]!r} of recordings must hold numbers", "it holds something else")
-            parts = {key: part[columns].astype(np.float64) for key, part in frame.groupby(name, sort=False)}
-            arrays = [part if self.classifier.columns_ else part.to_numpy() for part in parts.values()]
-            return [_plain(key) for key in parts], arrays
-        if "id" in given:
-            refuse("'id' must be left out", "recordings are lists, which have no columns", "send rows to name them")
-        if not isinstance(rows, list) or not rows:
-            refuse("'recordings' must be a list of recordings, each a list of steps", f"got {str(rows)[:40]}")
-        arrays = [read_numbers(row, "a recording", most) for row in rows]
-        if (total := sum(map(len, arrays))) > most:
-            refuse(f"'recordings' must have at most {most} steps", f"got {total}", "send fewer", status=413)
-        return list(range(len(rows))), [array[:, None] if array.ndim == 1 else array for array in arrays]
-
-    def example(self) -> dict[str, Any]:
-        """Return a request that runs: two waves of the size of the fitted recordings."""
-        waves = self.classifier.golden()[1][GOLDEN_INPUTS]
-        return {"recordings": _plain(np.round(np.asarray(waves), 4))}
-
-    def about(self) -> dict[str, Any]:
-        """Return what a client should know of the model."""
-        columns = self.classifier.columns_
-        return {
-            **_about(self.classifier),
-            "kind": "classifier",
-            "classes": np.asarray(self.classifier.classes_).tolist(),
-            "channels": self.classifier.channels_,
-            "columns": list(columns) if columns else None,
-            "joins": self.joined,
-        }
-
-
-Served = ServedForecaster | ServedClassifier
-
-
-def served(model: Any, limits: Limits) -> Served:
-    """Return a fitted forecaster or classifier behind a service; ParameterError for anything else."""
-    if isinstance(model, Forecaster):
-        model.check_fitted()
-        return ServedForecaster(model, limits)
-    if hasattr(model, "predict_proba") and hasattr(model, "check_fitted"):
-        model.check_fitted()
-        return ServedClassifier(model, limits)
-    raise ParameterError(f"a server needs a forecaster or a classifier: got a {type(model).__name__}")
 
 
 def is_joined(model: Any) -> bool:
@@ -419,7 +340,7 @@ def reading(what: str) -> Iterator[None]:
         raise RequestError(f"{what} must have data that the model can read: {reason(error)[:300]}") from error
 
 
-def _or_error(function: Callable[..., Any], *arguments: Any) -> Any:
+def or_error(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return a result, or the error that was raised."""
     try:
         return function(*arguments)
@@ -441,7 +362,7 @@ def _levels(given: dict[str, Any]) -> dict[str, float]:
     return asked_levels(given.get("quantiles", ()), given.get("interval"))
 
 
-def _about(model: Any) -> dict[str, Any]:
+def about_model(model: Any) -> dict[str, Any]:
     return {"name": model_name(model), "fingerprint": model.fingerprint(), "tsforecast": __version__}
 
 
@@ -462,12 +383,12 @@ def _value(value: Any) -> Any:
     return None if isinstance(plain, float) and not np.isfinite(plain) else plain
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return arrays, and numbers of numpy, as JSON can hold them; what is no finite number is null."""
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

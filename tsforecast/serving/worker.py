@@ -24,6 +24,8 @@ class Limits:
         Bytes of a body.
     max_rows : int
         Rows of a request, and of its answer.
+    max_horizon : int, optional
+        Steps of a forecast; ten horizons of the model, ten seasons and 100 steps, whichever are most, unless given.
     max_seconds : float
         Time for reading a body, and again for its answer.
     max_waiting : int
@@ -43,10 +45,12 @@ class Limits:
     max_seconds: float = 30.0
     max_waiting: int = 200
     max_batch: int = 64
+    max_horizon: int | None = None
 
     def __post_init__(self) -> None:
         counts = ("max_bytes", "max_rows", "max_waiting", "max_batch")
         problems = [problem for name in counts for problem in whole(name, getattr(self, name), 1)]
+        problems += [] if self.max_horizon is None else whole("max_horizon", self.max_horizon, 1)
         seconds = between("max_seconds", self.max_seconds, 0, 1e6, open_low=True)
         raise_any([*problems, *seconds], ParameterError)
 
