@@ -182,6 +182,17 @@ def test_requests_in_one_pass_have_the_answers_of_each_alone_to_the_bit(name: st
     assert sum(isinstance(one, bytes) for one in together) == 18
 
 
+def test_requests_around_a_change_of_clocks_have_the_answers_of_each_alone() -> None:
+    hours = pd.date_range("2024-03-25", periods=240, freq="h", tz="Europe/Berlin")  # clocks go forward on the 31st
+    frame = pd.DataFrame({"day": hours, "load": wave(240)})
+    behind = served(SeasonalNaiveForecaster(horizon=24, season_length=24).fit(frame), Limits())
+    ends = range(120, 240, 10)
+    bodies = [json.dumps({"context": rows(frame[end - 80 : end])}).encode() for end in ends]
+    together = behind.answer(bodies)
+    assert together == [behind.answer([body])[0] for body in bodies]
+    assert all(isinstance(answer, bytes) for answer in together)
+
+
 def test_requests_that_wait_are_joined_and_none_beyond_the_limit(shops: GRUForecaster) -> None:
     past = SHOPS[SHOPS["shop"] == "a"]
     ahead = past[["day", "shop", "promo"]].tail(3).assign(day=past["day"].tail(3) + pd.Timedelta(days=3))
