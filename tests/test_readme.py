@@ -52,7 +52,7 @@ def test_the_commands_of_the_readme_are_on_the_page_whose_commands_run(tmp_path:
     for name, rows in {"shops": frame["day"] < days[300], "new": frame["day"] >= days[300]}.items():
         frame[rows].to_csv(tmp_path / f"{name}.csv", index=False)
     lines = commands(PAGE)
-    assert len(lines) == 18
+    assert len(lines) == 19
     assert set(commands(README)) <= set(lines)
     for line in lines:
         words = shlex.split(line)[1:]
