@@ -32,7 +32,7 @@ def run_python_of(page: str) -> None:
         ("how-to/plan", "gru"),
         ("how-to/compare", "seasonal-naive"),
         ("how-to/monitor", "gru is better than naive"),
-        ("how-to/not-better", "is not shown to beat"),
+        ("how-to/not-better", "No model is shown to beat the last value"),
         ("how-to/unequal-lengths", "]\n["),
         ("how-to/scikit-learn", "window"),
         ("how-to/fine-tune", "best_epoch"),
