@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pypdfium2
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
@@ -33,6 +34,8 @@ def main() -> None:
         take(browser, place / "forecasts.html", "report", width=1100, height=780)
         take(browser, place / "forecasts.html", "report-dark", width=1440, height=900, scheme="dark")
         take(browser, place / "forecasts.html", "report-phone", width=390, height=844)
+        take(browser, place / "shops.html", "report-desktop", width=1440, height=900)
+        take_paper(browser, place / "shops.html", "report-print")
         take(browser, place / "classes.html", "report-classes", width=1100, height=780)
         take(browser, place / "search.html", "report-search", width=1100, height=780)
         take(browser, place / "anomalies.html", "report-anomalies", width=1100, height=780)
@@ -44,6 +47,10 @@ def write_reports(place: Path) -> None:
     co2 = load_dataset("co2-weekly")
     model = GRUForecaster(horizon=13, random_state=0)
     leaderboard([model, "ets"], co2, horizon=13, origins=12, forecast=True).to_html(place / "forecasts.html", "CO2")
+
+    leaderboard(["gru", "rnn"], shops(), horizon=14, origins=8, forecast=True, unit="EUR").to_html(
+        place / "shops.html", "Sales of 40 shops, made up"
+    )
 
     random, people = np.random.default_rng(0), np.repeat(np.arange(8), 12)
     names, arms = np.array(["circle", "tap", "wave"] * 32), random.normal(size=8)
@@ -85,15 +92,45 @@ def draw_anchor() -> None:
     pyplot.close(figure)
 
 
+def shops() -> pd.DataFrame:
+    """Return daily sales of 40 shops with a weekly rhythm of their own."""
+    random, days = np.random.default_rng(0), np.arange(420)
+    frames = []
+    for number in range(1, 41):
+        week, usual = random.uniform(0.6, 1.6, 7) * np.r_[np.ones(6), 0.3], 300 * random.uniform(0.3, 2)
+        sales = usual * (week[days % 7] * (1 + 0.1 * np.sin(days / 58)) + 0.12 * random.normal(size=420))
+        dates = pd.date_range("2023-01-02", periods=420)
+        frames.append(pd.DataFrame({"shop": f"Shop {number:02d}", "day": dates, "sales": sales.clip(0).round(2)}))
+    return pd.concat(frames)
+
+
+def take_paper(browser: Browser, page: Path, name: str) -> None:
+    """Save how the first two sheets of a page are printed."""
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    document = pypdfium2.PdfDocument(tab.pdf(format="A4", prefer_css_page_size=True))
+    sheets = [document[i].render(scale=1.3).to_pil() for i in range(2)]
+    tab.close()
+    gap = 12
+    both = Image.new("RGB", (sheets[0].width + gap + sheets[1].width, sheets[0].height), "#888888")
+    both.paste(sheets[0], (0, 0))
+    both.paste(sheets[1], (sheets[0].width + gap, 0))
+    save(both, name)
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Save a picture with few colours."""
+    picture.convert("RGB").quantize(64).save(IMAGES / f"{name}.png", optimize=True)
+    if (IMAGES / f"{name}.png").stat().st_size > LARGEST:
+        raise SystemExit(f"{name}.png must be smaller than {LARGEST} bytes")
+
+
 def take(browser: Browser, page: Path, name: str, width: int, height: int, scheme: str = "light") -> None:
     """Save what the browser shows of the beginning of a page."""
     tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
     tab.goto(page.as_uri())
     tab.wait_for_timeout(500)
-    picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(64)
-    picture.save(IMAGES / f"{name}.png", optimize=True)
-    if (IMAGES / f"{name}.png").stat().st_size > LARGEST:
-        raise SystemExit(f"{name}.png must be smaller than {LARGEST} bytes")
+    save(Image.open(io.BytesIO(tab.screenshot())), name)
     tab.close()
 
 

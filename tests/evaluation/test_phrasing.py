@@ -92,7 +92,9 @@ def test_the_headline_counts_who_beats_the_reference_in_words() -> None:
     amounts = "off by 62 EUR instead of 89 EUR per shop and day"
     best = f"m0, 30% less error (20 to 40); {amounts}"
     both = found("better", "better", networks=("m0", "m1"))
-    assert both == f"All 2 networks beat last week's value. Best: {best}"
+    assert both == f"Both networks beat last week's value. Best: {best}"
+    every = found("better", "better", "better", networks=("m0", "m1"))
+    assert every == f"All 3 models beat last week's value. Best: {best}"
     assert found("better", "worse", networks=("m0",)) == f"1 of 2 models beats last week's value. Best: {best}"
     assert found("better") == f"m0 beats last week's value: 30% less error (20 to 40); {amounts}"
     none = found("inconclusive", "worse")

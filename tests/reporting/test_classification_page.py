@@ -16,7 +16,13 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, READABLE, opened
 from tsforecast.data.samples import DuplicateSet
 from tsforecast.evaluation.classification import ClassificationResults, copy_notes
-from tsforecast.evaluation.report.classification import drawn_models, html_classification, mistake_table
+from tsforecast.evaluation.report.classification import (
+    accuracy_figure,
+    drawn_models,
+    figure_of_each,
+    html_classification,
+    mistake_table,
+)
 from tsforecast.files import write_or_return
 
 NARROW = 390
@@ -174,3 +180,14 @@ def test_where_only_the_majority_is_there_the_page_says_so() -> None:
         ClassificationResults(answers(list("abcdef"), ["x", "y"], {"majority": 0.5}, "leave-users-out"))
     )
     assert "majority reaches an accuracy of 50.0% on users it has not seen" in page
+
+
+def test_an_axis_of_accuracy_that_does_not_begin_at_0_is_marked() -> None:
+    rows = answers(list("abcdef"), ["x", "y"], {"gru": 0.9, "majority": 0.5}, "leave-users-out")
+    results = ClassificationResults(rows)
+    (axes,) = accuracy_figure(results, ["gru"]).axes
+    assert axes.get_xlim()[0] > 0
+    assert "//" in [text.get_text() for text in axes.texts]
+    assert "Rows: true class. Columns: predicted class, by gru." in html_classification(results)
+    (whole,) = figure_of_each(pd.DataFrame({"gru": [0.0, 1.0]}, index=["x", "y"])).axes
+    assert [text.get_text() for text in whole.texts] == []

@@ -42,7 +42,7 @@ def board() -> Leaderboard:
 @pytest.mark.thorough
 def test_the_page_has_the_next_horizon_and_the_distributions(board: Leaderboard) -> None:
     page = html_report(board)
-    assert titles(page)[:4] == ["All numbers", "Forecast", "Forecasts and actual values", "Distributions"]
+    assert titles(page)[:4] == ["Forecast", "All numbers", "Forecasts and actual values", "Distributions"]
     assert all(f"<li>{calibration}.</li>" in page for calibration in board.calibrations.values())
     for name in ("pit", "reliability", "ahead-0"):
         assert f'id="{name}-' in page

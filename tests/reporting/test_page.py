@@ -164,7 +164,7 @@ def test_the_dark_page_is_dark_and_its_lines_are_not(browser: Browser, path: Pat
 def test_on_paper_the_page_is_light_and_nothing_is_cut_off(browser: Browser, path: Path) -> None:
     page = opened(browser, path, 700, "dark")
     page.emulate_media(media="print")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(253, 253, 251)"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     for ratio, words in page.evaluate(f"{LOOK}.contrasts()"):
         assert ratio >= READABLE, words
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")

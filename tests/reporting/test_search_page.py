@@ -20,7 +20,9 @@ from tests.reporting.conftest import EVIL
 from tests.reporting.test_page import DESK, LOOK, PHONE, READABLE, column, opened, sorted_cells
 from tsforecast.cli.console import show_search
 from tsforecast.files import write_or_return
+from tsforecast.search.figures import heat
 from tsforecast.search.report import html_search, json_search, learning_figures
+from tsforecast.search.results import Pair, axis_of, own_settings
 from tsforecast.search.space import Space
 from tsforecast.search.storage import StoredSearch, append_event, open_search, read_search, write_outcome
 
@@ -223,6 +225,28 @@ def test_a_search_of_any_size_has_a_page(curves: list[list[float]], words: str, 
     assert "Search" in titles(page)
     assert ("Best trials" in titles(page)) == bool(curves and curves[0])
     assert json.loads(json_search(search))["headline"].replace("-", "−") == lede(page).replace("-", "−")
+
+
+def test_default_settings_that_were_the_best_are_named_so(tmp_path: Path) -> None:
+    curves = [[0.0, 0.3, 0.2], [0.0, 0.1, 0.1]]
+    own = few(tmp_path / "own", curves, own={"units": "8", "layers": "1"})
+    words = "trial 1 at epoch 1, with the default settings, which were the best (units 8, layers 1)."
+    assert words in lede(html_search(own))
+    other = few(tmp_path / "other", curves, own={"units": "16", "layers": "1"})
+    assert "default" not in lede(html_search(other))
+    space = Space.of({"units": [8, 16], "layers": [1]})
+    assert own_settings(space, {"units": 8, "layers": 1, "loss": "mae"}) == {"units": "8", "layers": "1"}
+    assert own_settings(space, {"units": 32, "layers": 1}) == {}
+
+
+def test_cells_with_one_trial_are_paler_and_logarithmic_scales_are_named() -> None:
+    space = Space.of({"units": [8, 16], "layers": {"low": 1e-3, "high": 1.0, "log": True}})
+    across, down = axis_of(space, "units"), axis_of(space, "layers")
+    mean, count = np.full((4, 2), 0.1), np.array([[1, 5]] * 4)
+    (axes,) = heat(Pair(across, down, mean, mean, count)).axes
+    alone, several = (patch.get_alpha() for patch in axes.patches[:2])
+    assert alone == pytest.approx(0.4 * several)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("units", "layers (log)")
 
 
 def test_settings_that_never_vary_have_no_place_in_a_figure(tmp_path: Path) -> None:

@@ -237,5 +237,6 @@ def headline(
         return f"{best.model} {'beats' if better else 'is not shown to beat'} {naive}: {found}"
     if not better:
         return f"No model is shown to beat {naive}. Best of {count}: {best.model}, {found}"
-    some = f"All {count} {kind} beat" if better == count else f"{better} of {count} {kind} beat{'s' * (better == 1)}"
+    every = "Both" if count == 2 else f"All {count}"
+    some = f"{every} {kind} beat" if better == count else f"{better} of {count} {kind} beat{'s' * (better == 1)}"
     return f"{some} {naive}. Best: {best.model}, {found}"

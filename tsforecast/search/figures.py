@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from tsforecast.reporting.figures import (
     COLOURS,
@@ -153,6 +153,7 @@ def progress(trials: pd.DataFrame, reference: str, by: str = "trial") -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     elif usable["seconds"].max() > 10 * usable["seconds"].min():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.set_xlabel("seconds of a trial (log scale)")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
