@@ -228,7 +228,7 @@ def test_pages_on_paper_have_numbers(desk: Page) -> None:
     pages = len(re.findall(rb"/Type\s*/Page\b", desk.pdf(format="A4", prefer_css_page_size=True)))
     assert pages > 2
     rules = desk.evaluate("[...document.styleSheets[0].cssRules].map((rule) => rule.cssText).join(' ')")
-    assert "@bottom-right" in rules
+    assert re.search(r"@bottom-right \{[^}]*counter\(page\)[^}]*counter\(pages\)", rules)
 
 
 def test_heads_of_columns_are_reached_by_tab(desk: Page) -> None:
