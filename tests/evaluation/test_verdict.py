@@ -257,7 +257,7 @@ def test_the_headline_names_the_best_model_and_what_it_is_better_than() -> None:
     none = ForecastResults.from_rows(rows_of({"naive": NAIVE, "same": NAIVE}), "mae")
     assert none.headline == "same is not shown to beat the last value: the same error, equivalent"
     alone = ForecastResults.from_rows(rows_of({"naive": NAIVE}), "mae")
-    assert alone.headline == "the last value is the naive forecast to beat"
+    assert alone.headline == "The last value is the naive forecast to beat"
 
 
 def test_findings_begin_with_models_that_are_better_than_the_reference() -> None:

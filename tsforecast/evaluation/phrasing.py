@@ -223,7 +223,8 @@ def headline(
     compared = [each for each in judged if math.isfinite(each.skill)]
     naive = words.naive(reference)
     if not compared:
-        return f"{naive} is the naive forecast to beat" if not judged else "No model could be compared"
+        first = naive if naive == reference else naive[:1].upper() + naive[1:]  # a model is written as it is named
+        return f"{first} is the naive forecast to beat" if not judged else "No model could be compared"
     best = max(compared, key=lambda verdict: verdict.skill)
     count, better = len(judged), sum(each.outcome == "better" for each in judged)
     kind = "networks" if all(each.model in networks for each in judged) else "models"
