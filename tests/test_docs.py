@@ -58,6 +58,7 @@ def run_python_of(page: str) -> None:
         ("how-to/recordings", "majority 33.3%, p < 0.001"),
         ("how-to/other-libraries", "["),
         ("how-to/records", "line 2 must follow from line 1"),
+        ("how-to/plots", "sales (EUR) ['actual', 'forecast']"),
         ("how-to/scenario", "sales_difference_lo80"),
         ("how-to/anomalies", "collective"),
         ("how-to/update", "True\n40 new rows of 1 of 1 series, up to 2025-04-04; training"),

@@ -77,7 +77,7 @@ def test_merged_boards_have_the_next_horizon_of_both() -> None:
 
 
 def test_intervals_of_the_best_model_are_shaded_around_the_cutoffs(board: Leaderboard) -> None:
-    (axes,) = board.plot("c").axes
+    axes = board.plot_forecasts("c")
     best, cutoffs = figures.fanned(View(board)), figures.disjoint_cutoffs(figures.rows_of(board, "c", "y"))[-4:]
     assert len(axes.collections) == 3 * len(cutoffs)
     rows = figures.rows_of(board, "c", "y")
@@ -85,10 +85,10 @@ def test_intervals_of_the_best_model_are_shaded_around_the_cutoffs(board: Leader
     heights = axes.collections[1].get_paths()[0].vertices[:, 1]  # 95, then 80 %
     assert (heights.min(), heights.max()) == pytest.approx((mine["lo80"].min(), mine["hi80"].max()))
     assert axes.get_title(loc="left") == f"c: forecasts 4 steps ahead; shades: 50, 80 and 95% intervals of {best}"
-    (plain,) = leaderboard([], wave(60), horizon=3, origins=5).plot().axes
+    plain = leaderboard([], wave(60), horizon=3, origins=5).plot_forecasts()
     assert not plain.collections
     with pytest.raises(DataError, match="there is no 'y' of 'd'; series are 'a', 'b', 'c'"):
-        board.plot("d")
+        board.plot_forecasts("d")
 
 
 def test_the_lines_of_probabilities_are_those_of_the_rows(board: Leaderboard) -> None:

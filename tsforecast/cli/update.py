@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.checks import one_of
 from tsforecast.cli.console import echo, warn
 from tsforecast.cli.monitor import STATE, gone_on, handed_on
 from tsforecast.cli.options import ContextDateFormat, Trust, expand_options, words_of
@@ -45,6 +44,7 @@ def update(
 
     The losses of its forecasts of these rows go into the state of tsforecast monitor, which goes on from there.
     """
+    from tsforecast.checks import one_of
     from tsforecast.data.protocol import joined
     from tsforecast.saving.folder import DESCRIPTION
 

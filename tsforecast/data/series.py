@@ -15,6 +15,7 @@ from tsforecast.checks import flag, one_of
 from tsforecast.data.calendar import Digits, Frequency, Stamps, calendar_columns, stamp_label
 from tsforecast.errors import Argument, DataError, Parameter, Part, Problem, Row, closest, nearest, raise_any, shorten
 from tsforecast.mapped import copied, forward_fill, rows_between
+from tsforecast.reporting.plots import SeriesPlots
 
 TimeKind = Literal["none", "integer", "datetime"]
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -123,7 +124,7 @@ class CleaningPolicy:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Series:
+class Series(SeriesPlots):
     """Arrays and views of a `Panel`, which reads them from data of any form.
 
     Attributes

@@ -35,6 +35,7 @@ from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any
 from tsforecast.estimators.persistence import fingerprint, save
 from tsforecast.provenance import __version__, scaling_words
+from tsforecast.reporting.notebook import FittedCard
 
 FLOATS = [np.float64, np.float32]
 _VERSION = "_tsforecast_version"  # in a pickle
@@ -67,7 +68,7 @@ def unknown_settings(estimator: BaseEstimator, settings: Iterable[str]) -> list[
     ]
 
 
-class Estimator(BaseEstimator):  # type: ignore[misc]
+class Estimator(FittedCard, BaseEstimator):  # type: ignore[misc]
     """Base of everything that is fitted and can be saved.
 
     Attributes

@@ -22,6 +22,7 @@ from tsforecast.evaluation.class_metrics import PREFIX
 from tsforecast.evaluation.classification import REFERENCE, ClassificationResults, copy_notes
 from tsforecast.evaluation.folds import LabelledSequences, SequenceFold, both_sides, folds
 from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as_code, learned
+from tsforecast.evaluation.report.interface import ComparisonPlots
 from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
 from tsforecast.evaluation.steps import LabelledSteps, StepResults, have_steps
 from tsforecast.events import clock
@@ -33,7 +34,7 @@ logger = logging.getLogger("tsforecast")
 Models: TypeAlias = ClassifierMixin | Iterable[ClassifierMixin] | Mapping[str, ClassifierMixin]
 
 
-class ClassifierComparison(ClassificationResults):
+class ClassifierComparison(ClassificationResults, ComparisonPlots):
     """Classification results with a report; see `ClassificationResults`."""
 
     def to_html(self, path: str | Path | None = None, title: str | None = None) -> str | None:

@@ -59,6 +59,7 @@ from tsforecast.evaluation.notes import (
 )
 from tsforecast.evaluation.phrasing import unit_problems
 from tsforecast.evaluation.record import ForecastRecord
+from tsforecast.evaluation.report.interface import BoardPlots
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.runner import complete, run_all
 from tsforecast.evaluation.seal import count_opening
@@ -70,7 +71,7 @@ from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
 from tsforecast.monash import stated_horizon
 
 
-class Leaderboard(ForecastResults):
+class Leaderboard(ForecastResults, BoardPlots):
     """Forecast results with a report: one page of HTML, JSON, and a table for notebooks; see `ForecastResults`."""
 
     # The reports draw with matplotlib and render with jinja: both are loaded when a report is asked for.
@@ -165,37 +166,6 @@ class Leaderboard(ForecastResults):
         ranking = own_name(metric, own)
         return cls.from_rows(rows, ranking, chosen, notes, record, margin, independent_series, unit)
 
-    def plot(self, series: Any = None, target: Any = None) -> Any:
-        """Draw actual values and forecasts of one series around its newest cutoffs.
-
-        The reference and the best three models have a line each; the intervals of the best one are shaded where rows
-        have distributions.
-
-        Parameters
-        ----------
-        series, target : optional
-            The first ones unless given.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-
-        Raises
-        ------
-        DataError
-            When there is no such series or target.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> figure = leaderboard(["mean"], np.arange(20.0), horizon=2, origins=3).plot()
-        >>> [line.get_label() for line in figure.axes[0].lines[:2]]
-        ['actual', 'drift (reference)']
-        """
-        from tsforecast.evaluation.report.figures import plot
-
-        return plot(self, series, target)
-
     def to_json(self, path: str | Path | None = None) -> str | None:
         """Write table, verdicts, summaries and record to a file, or return them; NaN and infinities are null.
 
@@ -251,11 +221,6 @@ class Leaderboard(ForecastResults):
         if path is not None:
             write_fev(rows, Path(path))
         return rows
-
-    def _repr_html_(self) -> str:
-        from tsforecast.evaluation.report.forecasts import html_table
-
-        return html_table(self)
 
 
 def leaderboard(

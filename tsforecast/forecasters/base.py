@@ -19,6 +19,7 @@ from tsforecast.data.protocol import ended_note, silent_note
 from tsforecast.data.samples import SupervisedPanel, other_units
 from tsforecast.data.seasons import resolved
 from tsforecast.distributions.parquet import write_forecasts
+from tsforecast.distributions.plots import ForecastPlots
 from tsforecast.distributions.predictions import asked_levels, warn_unless_finite, warn_where_still, with_levels
 from tsforecast.errors import DataError, DataWarning, ParameterError, Problem, raise_any
 from tsforecast.estimators.base import FLOATS, Estimator
@@ -58,7 +59,7 @@ def pretraining_of(model: Any) -> Pretraining | None:
     return found
 
 
-class Forecaster(RegressorMixin, Estimator, Explainable, Updatable, Exportable):  # type: ignore[misc]
+class Forecaster(RegressorMixin, Estimator, Explainable, Updatable, Exportable, ForecastPlots):  # type: ignore[misc]
     """Base of all forecasters.
 
     A forecaster stores its parameters when it is made, and learns in `fit`. It has two interfaces:

@@ -15,6 +15,8 @@ from tsforecast.errors import LeakageError, raise_any, reason
 from tsforecast.leakage.decision import USUAL_SIZE, Features, draw_until_clear, is_rounding, rounding, same, stands_out
 from tsforecast.leakage.evidence import Fingerprint, differences
 from tsforecast.leakage.perturb import LARGER, LARGER_VALUES, LATER
+from tsforecast.reporting.notebook import facts_html
+from tsforecast.reporting.tables import Grid
 
 RUNS = 8  # with the original data, where two of them differ
 NOT_PROVEN = "not proven"
@@ -122,8 +124,9 @@ class AuditReport:
 
     __repr__ = __str__
 
-    def _repr_markdown_(self) -> str:
-        return str(self)
+    def _repr_html_(self) -> str:
+        facts = {"precision and level": self.verdict, "an audit cannot see": "; ".join(self.unseen)}
+        return facts_html(f"Audit: {self.outcome}", facts, Grid.of_frame("findings", self.shown))
 
 
 def _sentence(row: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import partial
+from typing import cast
 
 import numpy as np
 from matplotlib import style
@@ -49,15 +50,17 @@ STYLE = {
 in_style = partial(style.context, ["default", STYLE])
 
 
-def canvas(height: float = 2.7) -> tuple[Figure, Axes]:
-    """Return a figure of the usual width with one pair of axes."""
+def canvas(height: float = 2.7, axes: Axes | None = None) -> tuple[Figure, Axes]:
+    """Return a figure of the usual width with one pair of axes, or that of given axes."""
+    if axes is not None:
+        return cast(Figure, axes.figure), axes
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def rows_canvas(names: list[str], room: float = 0.26) -> tuple[Figure, Axes]:
+def rows_canvas(names: list[str], room: float = 0.26, axes: Axes | None = None) -> tuple[Figure, Axes]:
     """Return a canvas with a row for each name, the first on top at 0."""
-    figure, axes = canvas(0.8 + room * len(names))
+    figure, axes = canvas(0.8 + room * len(names), axes)
     axes.set_yticks(range(len(names)), [brief(name) for name in names], color=INK)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -138,9 +138,9 @@ def heat(pair: Pair) -> Figure:
 
 
 @in_style()
-def progress(trials: pd.DataFrame, reference: str, by: str = "trial") -> Figure:
+def progress(trials: pd.DataFrame, reference: str, by: str = "trial", axes: Axes | None = None) -> Figure:
     """Draw the scores of trials by their number, or by their ``seconds``, and the best so far as a line."""
-    figure, axes = canvas()
+    figure, axes = canvas(axes=axes)
     usable, floor = scored(trials), score_floor(trials)
     usable = usable[usable[by] > 0]
     _dots(axes, usable, by, floor)

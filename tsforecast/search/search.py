@@ -27,9 +27,9 @@ from tsforecast.estimators.base import Estimator, keyword_settings, setting
 from tsforecast.estimators.network import NetworkEstimator
 from tsforecast.evaluation.metrics import METRICS
 from tsforecast.events import observed
-from tsforecast.files import write_or_return
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, versions
+from tsforecast.search.interface import SearchViews
 from tsforecast.search.objective import (
     CLASSIFICATION_METRICS,
     CRPS,
@@ -47,7 +47,6 @@ from tsforecast.search.storage import (
     SearchSpec,
     open_search,
     pair_problems,
-    read_search,
     search_folder,
     trials_table,
     write_outcome,
@@ -71,7 +70,7 @@ def _seconds(name: str, value: Any) -> list[str]:
 
 
 @keyword_settings
-class RaySearch(Forecaster):
+class RaySearch(SearchViews, Forecaster):  # type: ignore[misc]  # plot draws trials, not forecasts
     """Search for the settings of a forecaster, or of a classifier, with Ray, and predict with the best.
 
     All trials are scored on the same targets, whatever their window: forecasts from the cutoffs of the validation
@@ -441,28 +440,6 @@ class RaySearch(Forecaster):
         newest = objectives[0]
         state: dict[str, NDArray[Any]] = searching._setup(objectives).model({}).preprocessing_state(newest.part)
         return state | {"validation targets": newest.truth, "validation scale": newest.scale, "naive": newest.naive}
-
-    def report(self, path: str | Path | None = None, title: str | None = None) -> str | None:
-        """Write the report to a file, or return it: one page of HTML that needs no network.
-
-        Parameters
-        ----------
-        path : path, optional
-        title : str, optional
-
-        Raises
-        ------
-        NotFittedError, OutputError
-        """
-        from tsforecast.search.report import html_search
-
-        self.check_fitted()
-        if not hasattr(self, "folder_"):
-            raise ParameterError(
-                "the report of a search is drawn from its folder, which a saved search does not know: use tsforecast "
-                "tune-report DIR, or read trials_"
-            )
-        return write_or_return(html_search(read_search(self.folder_), title), path)
 
     @property
     def cv_results_(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,10 @@ def show_epochs(verbose: int, max_epochs: int, name: str, on_epoch: OnEpoch | No
 
     def report(epoch: Epoch) -> None:
         logger.log(logging.INFO if verbose else logging.DEBUG, "%s %s", name, describe(epoch))
-        if verbose:
+        if verbose and console.is_jupyter:  # where rich asks for widgets: one line, written again
+            sys.stdout.write(f"\r{name} {describe(epoch).partition(', rate')[0]}")
+            sys.stdout.flush()
+        elif verbose:
             progress.update(task, completed=epoch.number, description=describe(epoch).partition(", rate")[0])
         if on_epoch:
             on_epoch(epoch)
@@ -52,10 +56,12 @@ def show_epochs(verbose: int, max_epochs: int, name: str, on_epoch: OnEpoch | No
     console = get_console()
     # The line fits in 80 columns: no name, no rate, a short bar.
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), TimeRemainingColumn())
-    silent = not (console.is_terminal or console.is_jupyter)
+    silent = console.is_jupyter or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         task = progress.add_task(name, total=max_epochs)
         yield report
+    if console.is_jupyter:
+        sys.stdout.write("\n")
 
 
 def describe(epoch: Epoch) -> str:

@@ -322,11 +322,11 @@ def figure_of_each(shares: pd.DataFrame) -> Figure:
 
 
 @in_style()
-def confusion_figure(table: pd.DataFrame) -> Figure:
+def confusion_figure(table: pd.DataFrame, axes: Axes | None = None) -> Figure:
     """Draw the share of each true class (row) by predicted class (column), in percent."""
     size = len(table)
     side = WIDTH * 0.86 / max(size, 6)  # inches: as wide as high
-    figure, axes = canvas(0.9 + side * size)
+    figure, axes = canvas(0.9 + side * size, axes)
     shares = table.div(table.sum(axis=1).replace(0, 1), axis=0).to_numpy()
     letters = float(np.clip(72 * side * 0.55, 7.2, 9))
     for (row, column), share in np.ndenumerate(shares):

@@ -40,6 +40,7 @@ from tsforecast.reporting.figures import (
     percent_axis,
     rows_canvas,
 )
+from tsforecast.reporting.plots import axes_of
 
 SKILL_FLOORS = (-0.25, -0.5)  # left ends of an axis of skill, where that is enough for all models but naive ones
 MIN_SKILL = -1.0  # skill below which a model has no line of its own: it would squeeze the rest
@@ -140,8 +141,10 @@ def forecasts(view: View, series: object, target: object, cutoffs: NDArray[Any])
 
 
 @in_style()
-def plot(results: ForecastResults, series: object = None, target: object = None) -> Figure:
-    """Draw actual values and forecasts of one series around its newest cutoffs, large, with a legend."""
+def newest_forecasts(
+    results: ForecastResults, series: object = None, target: object = None, axes: Axes | None = None
+) -> Axes:
+    """Draw actual values and forecasts of one series around its newest cutoffs, with a legend."""
     view, rows = View(results), results.rows
     chosen = rows["series"].iloc[0] if series is None else series
     named = rows["target"].iloc[0] if target is None else target
@@ -151,15 +154,14 @@ def plot(results: ForecastResults, series: object = None, target: object = None)
             f"rows must have the series and target to draw: there is no {named!r} of {chosen!r}; series are "
             f"{shorten([repr(name) for name in results.rows['series'].unique()])}"
         )
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
-    axes, cutoffs = figure.subplots(), disjoint_cutoffs(rows)[-MAX_CUTOFFS:]
+    axes, cutoffs = axes_of(axes, (10, 4.8)), disjoint_cutoffs(rows)[-MAX_CUTOFFS:]
     least = 2 * int(rows["step"].max())
     _draw(axes, view, rows, _actual(results, chosen, named), cutoffs, least, view.drawn[:MAX_MODELS])
     shaded = f"; shades: 50, 80 and 95% intervals of {brief(fanned(view))}" if "lo80" in rows else ""
     axes.set_title(f"{chosen}: forecasts {int(rows['step'].max())} steps ahead{shaded}", loc="left", fontsize=11)
     axes.set_ylabel(results.wording.titled(named))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    return figure
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=9)
+    return axes
 
 
 @in_style()
@@ -321,13 +323,13 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 @in_style()
-def skill(view: View) -> Figure:
+def skill(view: View, axes: Axes | None = None) -> Figure:
     """Draw the skill of each model with its interval, and the reference as the line at zero.
 
     A filled dot is better than the reference. What lies left of the figure has an arrow at its edge.
     """
     models, floor = view.ranked, _skill_floor(view)
-    figure, axes = rows_canvas(models)
+    figure, axes = rows_canvas(models, axes=axes)
     for row, verdict in enumerate(view.results.verdicts[name] for name in models):
         if verdict.skill < floor:
             far = size(verdict, interval=False) if np.isfinite(verdict.skill) else "without limit"
