@@ -225,8 +225,8 @@ def test_names_and_metrics_with_a_typo_are_answered_with_the_nearest_all_at_once
         "  - model 'grru' does not exist; did you mean 'gru'?",
         "  - model 'lstn' does not exist; did you mean 'lstm'?",
     ]
-    with pytest.raises(UnknownNameError, match="model 'GRU' does not exist; did you mean 'gru'"):
-        leaderboard("GRU", RAMP, horizon=2)
+    with pytest.raises(UnknownNameError, match="model 'GRUU' does not exist; did you mean 'gru'"):
+        leaderboard("GRUU", RAMP, horizon=2)
     with pytest.raises(ParameterError, match="did you mean 'mase'"):
         leaderboard([], RAMP, horizon=2, metric="mas")
 

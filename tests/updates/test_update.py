@@ -112,8 +112,8 @@ def test_a_saved_update_forecasts_the_same_and_goes_on(tmp_path: Path) -> None:
 def test_an_update_of_a_file_must_belong_to_its_panel(tmp_path: Path) -> None:
     model = fitted(NaiveForecaster()).update(shops(97, 110))
     for rows in ([100], [100, 111], [0, 97], [100.0, 97.0]):
-        with pytest.raises(ValueError, match="fitted_rows_ must be rows of 2 series"):
-            model.require_updated({"horizon_": 1, "fitted_rows_": np.array(rows)})
+        with pytest.raises(ValueError, match="rows_at_fit_ must be rows of 2 series"):
+            model.require_updated({"horizon_": 1, "rows_at_fit_": np.array(rows)})
     with pytest.raises(ValueError, match="errors_ must be numbers of 3 steps"):
         model.require_updated({"horizon_": 3, "errors_": np.ones(4)})
 
@@ -158,7 +158,7 @@ def test_an_update_that_is_interrupted_leaves_all_members_as_they_were() -> None
         model.update(shops(97, 110))
     assert wanted.equals(model.predict())
     assert [member.panel_.lengths.tolist() for member in (model, *model.members_)] == [[100, 97]] * 3
-    assert not any("fitted_rows_" in vars(each) for each in model.every_member())
+    assert not any("rows_at_fit_" in vars(each) for each in model.every_member())
 
 
 def test_arrays_come_from_their_first_row_on() -> None:

@@ -24,7 +24,7 @@ Scales = Literal["keep", "learn"]
 HELD_OUT = 0.25  # share of the rows that were not learned from, the last ones, on which further training is judged
 
 WORTH = 0.01  # share of its error that training must remove: less is not worth other errors than those that are known
-UPDATED = {"fitted_rows_", "changed_rows_", "errors_"}  # attributes of a forecaster that was updated
+UPDATED = {"rows_at_fit_", "changed_rows_", "errors_"}  # attributes of a forecaster that was updated
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Updatable(Distributional):
 
     Attributes
     ----------
-    fitted_rows_ : array of shape (N,)
+    rows_at_fit_ : array of shape (N,)
         Rows of each series at the fit, of a forecaster that was updated.
     changed_rows_ : array of shape (N,)
         Rows of each series when an update last changed what was learned, where one has.
@@ -64,7 +64,7 @@ class Updatable(Distributional):
     @property
     def fitted_panel(self) -> Panel:
         """The rows of the fit, without those of later updates."""
-        rows: Rows | None = vars(self).get("fitted_rows_")
+        rows: Rows | None = vars(self).get("rows_at_fit_")
         return self.panel_ if rows is None else self.panel_.until(rows)
 
     def update(self, data: Any, *, scales: Scales = "keep", epochs: int = 0, **settings: Any) -> Self:
@@ -161,13 +161,13 @@ class Updatable(Distributional):
         """
         for number, member in enumerate(self.members_):
             member.take_in(self.panel_of_member(number, panel), changes)
-        self.fitted_rows_: Rows = vars(self).get("fitted_rows_", self.panel_.lengths)
+        self.rows_at_fit_: Rows = vars(self).get("rows_at_fit_", self.panel_.lengths)
         self.panel_, self._residuals, self._surprises = panel, None, None
         learns, trains = changes.scales == "learn" and hasattr(self, "inputs_"), changes.epochs and _trains(self)
         if not (learns or trains):
             return
         learned = self.learned_rows()
-        held_out = "errors_" in vars(self) or (learned < self.fitted_rows_).any()  # else another fit shows errors
+        held_out = "errors_" in vars(self) or (learned < self.rows_at_fit_).any()  # else another fit shows errors
         errors = self.measured().errors.ravel() if held_out else None
         if learns:
             self.inputs_ = self.inputs_.renewed(panel, self._recipe())
@@ -191,7 +191,7 @@ class Updatable(Distributional):
 
     def require_updated(self, plain: dict[str, Any]) -> None:
         """Raise ValueError unless what a saved forecaster keeps of updates belongs to its panel."""
-        for name in ("fitted_rows_", "changed_rows_"):
+        for name in ("rows_at_fit_", "changed_rows_"):
             rows = np.asarray(plain.get(name, self.panel_.lengths))
             same = rows.shape == self.panel_.lengths.shape and rows.dtype.kind in "iu"
             if not same or (rows < 1).any() or (rows > self.panel_.lengths).any():

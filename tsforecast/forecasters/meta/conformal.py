@@ -127,7 +127,7 @@ class ConformalForecaster(WrappedForecaster):
         if self.refit:
             super().take_in(panel, changes)
         else:  # the member keeps the rows that it learned from
-            self.fitted_rows_ = vars(self).get("fitted_rows_", self.panel_.lengths)
+            self.rows_at_fit_ = vars(self).get("rows_at_fit_", self.panel_.lengths)
             self.panel_, self._residuals, self._surprises = panel, None, None
 
     def _cutoffs_since(self) -> NDArray[np.int64]:
