@@ -265,3 +265,17 @@ def test_forecasts_of_many_series_go_to_a_folder(shops: Path, tmp_path: Path) ->
     assert "must be new, or hold forecasts of the same model, data and options" in told.stderr
     told = tsforecast("predict", shops, "--out", folder, "--paths", "2")
     assert "--paths must be left out with a folder of forecasts: paths go to a file that ends in .csv" in told.stderr
+
+
+def test_a_picture_of_the_forecasts_is_written_or_refused(shops: Path, tmp_path: Path) -> None:
+    done = tsforecast(
+        "predict", shops, "--interval", "50,90", "--plot", tmp_path / "next.svg", "--out", tmp_path / "a.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"picture in {tmp_path / 'next.svg'}\n")
+    text = (tmp_path / "next.svg").read_text()
+    assert all(word in text for word in (">a<", ">b<", ">sales<", "50, 90% intervals"))
+    for words in (("--plot", tmp_path / "next.gif"), ("--plot", tmp_path / "n.png", "--paths", "3")):
+        refused = tsforecast("predict", shops, *words)
+        assert refused.returncode == 2, words
+    assert "a picture must end in .png, .svg or .pdf" in tsforecast("predict", shops, "--plot", "x.gif").stderr

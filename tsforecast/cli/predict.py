@@ -19,12 +19,13 @@ from tsforecast.cli.dates import Form
 from tsforecast.cli.files import lines_of
 from tsforecast.cli.options import ContextDateFormat, Options, Trust, expand_options, require_absent, words_of
 from tsforecast.errors import Argument, ParameterError, Part, Phrase, Problem, Reference, TsForecastError, raise_any
-from tsforecast.files import require_place
+from tsforecast.files import new_file, require_place
 
 if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.forecasters.base import Forecaster
 
+PICTURES = 6  # series of a picture
 CLEANING = (
     *("fill_gaps", "sort", "duplicates", "nan_policy", "frequency"),
     *("resample", "aggregate", "tolerance", "decimal"),
@@ -83,6 +84,10 @@ class RecordOptions(Options):
             "goes on with where it was interrupted.",
             show_default="print them",
         ),
+    ] = None
+    plot: Annotated[
+        Path | None,
+        _files(help="Picture of the forecasts of the first six series with their intervals: PNG, SVG or PDF."),
     ] = None
     record: Annotated[
         Path | None, _files(help="File to append a record of the forecasts to, which tsforecast verify checks.")
@@ -145,6 +150,7 @@ def predict(
         _forecast_of(forecaster, model, Path(new) if new else data, future, date_format, asked, files, levels)
         return
     of: dict[str, Any] = {"future": future, "date-format": date_format, "horizon": asked.horizon, "paths": asked.paths}
+    of |= {"plot": files.plot}
     require_absent("for a classifier", "it belongs to forecasts", **of, **asked.words, **files.words)
     require_absent("for a classifier", "labels go to a file that ends in .csv or .parquet", out=files.folder)
     if not (new or data):
@@ -161,6 +167,10 @@ def _check(asked: ForecastOptions, files: RecordOptions) -> None:
     elif files.out:
         suffix_of(files.out, (".csv", ".parquet"), "a file")
         require_place(files.out.parent)
+    if files.plot:
+        suffix_of(files.plot, (".png", ".svg", ".pdf"), "a picture")
+        require_place(files.plot.parent)
+        require_absent("with --plot", "a picture has points and intervals", paths=asked.paths, out=files.folder)
     if not any(asked.levels.values()):
         require_absent("without --interval or --quantiles", "each row holds one of these", tidy=asked.tidy or None)
     if asked.paths is None:
@@ -193,6 +203,7 @@ def _forecast_of(
     if isinstance(panel, SupervisedPanel):
         why = "the command line writes points of windows alone; load the model in Python"
         of = {"interval": asked.interval, "quantiles": asked.quantiles, "paths": asked.paths, "out": files.folder}
+        of["plot"] = files.plot
         require_absent("for a model of windows", why, **of, **files.words)
     context, form = context_of(panel, model, data, date_format)
     if not (data or files.out) and (model / FORMAT_FILE).exists():  # printed, as `fit` has announced them in a note
@@ -217,10 +228,30 @@ def _forecast_of(
     if files.out:
         many = "numbers of paths" if asked.paths else "quantiles" if asked.tidy else "forecasts"
         echo(f"{len(frame)} {many} in {files.out}")
+    if files.plot:
+        _picture(forecaster, context, rows, asked, files.plot)
+        echo(f"picture in {files.plot}")
     if files.record:
         echo(f"recorded in {files.record}")
     if asked.interval and not (asked.tidy or files.out) and sys.stdout.isatty():
         _draw(panel if context is None else context, frame, names, asked, asked.horizon or forecaster.horizon_)
+
+
+def _picture(forecaster: Forecaster, context: Panel | None, future: Any, asked: ForecastOptions, path: Path) -> None:
+    """Draw the forecasts of the first series into a file, which appears whole or not at all."""
+    from matplotlib.figure import Figure
+
+    from tsforecast.reporting.figures import in_style
+
+    names = (forecaster.panel_ if context is None else context).ids.tolist()[:PICTURES]
+    with in_style():
+        figure = Figure(figsize=(8, 2.9 * len(names)), layout="constrained")
+        grid = figure.subplots(len(names), squeeze=False)
+    how: dict[str, Any] = {"future": future, "horizon": asked.horizon, "interval": shares_of(asked.interval) or 0.8}
+    for name, axes in zip(names, grid[:, 0], strict=True):
+        forecaster.plot(context, series=name, ax=axes, **how)
+    with new_file(path) as unfinished, in_style():
+        figure.savefig(unfinished, format=path.suffix[1:].lower(), dpi=130)
 
 
 def _draw(panel: Panel, frame: Any, names: Mapping[str, float], asked: ForecastOptions, horizon: int) -> None:
