@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from tsforecast.errors import ParameterError
+from tsforecast.export.convolutions import Summaries
 from tsforecast.export.recordings import padded
 from tsforecast.files import OutputError
+from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.ensemble import EnsembleClassifier
 from tsforecast.sequences.neural import Conv1DClassifier, GRUClassifier, NeuralClassifier
 from tsforecast.sequences.regressors import GRURegressor
-from tsforecast.sequences.rocket import RocketClassifier
+from tsforecast.sequences.rocket import RocketClassifier, features_of
 
 SMALL: dict[str, Any] = {"units": 8, "max_epochs": 1, "random_state": 0}
 NETWORK: dict[str, Any] = {**SMALL, "features": 0, "calibrate": False}
@@ -88,11 +90,29 @@ def fitted(kind: str) -> Any:
         return Conv1DClassifier(output="step", **NETWORK).fit(WAVES, labels)
     if kind == "numbers":
         return GRURegressor(loss="normal", **SMALL).fit(WAVES, RANDOM.normal(size=(18, 2)) * 50 + 100)
-    return EnsembleClassifier([GRUClassifier(**NETWORK), Conv1DClassifier(**NETWORK)]).fit(WAVES, LABELS)
+    if kind == "features":
+        return GRUClassifier(**SMALL, features=672, calibrate=False).fit(WAVES, LABELS)
+    members = [GRUClassifier(**NETWORK), Conv1DClassifier(**NETWORK)]
+    return EnsembleClassifier(members).fit(WAVES, LABELS)
+
+
+@pytest.mark.long
+def test_a_graph_has_the_summaries_of_random_convolutions_to_the_last_bit(tmp_path: Path) -> None:
+    rocket = RocketClassifier(features=1344, random_state=0).fit(WAVES, LABELS)
+    every = [*NEW, *WAVES]  # thresholds are responses of recordings that trained
+    lengths = np.array([len(wave) for wave in every])
+    values = np.concatenate([rocket.scaling_.transform(wave, 0) for wave in every]).astype(np.float32)
+    truth = features_of(rocket.bank_, values, np.append(0, lengths.cumsum()))
+    steps = torch.from_numpy(padded(np.split(values, lengths.cumsum()[:-1]), int(lengths.max()))).float().nan_to_num()
+    found = Summaries(rocket.bank_, 2)(steps, torch.from_numpy(lengths)).numpy()
+    where = np.arange(found.shape[1]) % 4 != 1  # mean excess is a sum whose terms have another order
+    assert (found[:, where] == truth[:, where]).all()
+    np.testing.assert_allclose(found, truth, rtol=1e-6)
+    require_repeats(rocket, rocket.export(tmp_path / "rocket.onnx"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["several", "ordered", "two", "steps", "numbers", "ensemble"])
+@pytest.mark.parametrize("kind", ["several", "ordered", "two", "steps", "numbers", "ensemble", "features"])
 def test_a_graph_repeats_each_kind_of_answer(kind: str, tmp_path: Path) -> None:
     model = with_large_heads(fitted(kind))
     require_repeats(model, model.export(tmp_path / "model.onnx"))
@@ -128,10 +148,8 @@ def test_the_program_next_to_a_file_predicts_the_recordings_of_a_table(kind: str
 
 
 def test_a_model_without_a_graph_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"features must be 0 for an export: .* fit with features=0"):
-        GRUClassifier(**SMALL).fit(WAVES, LABELS).export(tmp_path / "m.onnx")
-    with pytest.raises(ParameterError, match="RocketClassifier must have a graph to be exported"):
-        RocketClassifier(random_state=0).fit(WAVES, LABELS).export(tmp_path / "m.onnx")
+    with pytest.raises(ParameterError, match="MajorityClassifier must have a graph to be exported"):
+        MajorityClassifier().fit(WAVES, LABELS).export(tmp_path / "m.onnx")
     network = GRUClassifier(**NETWORK).fit(WAVES, LABELS)
     with pytest.raises(ParameterError, match=r"file must end in \.onnx: got a recurrent network"):
         network.export(tmp_path / "m.pt2")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tsforecast.data.samples import read
 from tsforecast.data.scaling import ARRAYS, Scaling
 from tsforecast.errors import ParameterError, Problem, raise_any
+from tsforecast.export.convolutions import Features, Ridge
 from tsforecast.export.file import Exported
 from tsforecast.export.scales import Scale
 from tsforecast.networks.encoders import RecurrentLayer
@@ -20,7 +21,7 @@ from tsforecast.networks.layers import BatchNorm
 
 EXAMPLES = (24, 40, 9)  # steps of the golden recordings, unless all that were fitted have one length
 TOLERANCE = 1e-5  # of a probability, or of the spread of a number
-EITHER = "export a network, or an ensemble of networks"
+EITHER = "export a network, a RocketClassifier, or an ensemble of these"
 Floats = NDArray[np.float64]
 
 
@@ -55,12 +56,9 @@ def problems_of(model: Any) -> list[str]:
     """Return a sentence on each part of a fitted model of recordings that has no graph."""
     if members := model.members_:
         return list(dict.fromkeys(problem for member in members for problem in problems_of(member)))
-    if not hasattr(model, "network_"):
+    if not (hasattr(model, "network_") or hasattr(model, "bank_")):
         return [Problem(f"{type(model).__name__} must have a graph to be exported", "it has none", EITHER)]
     problems: list[str] = []
-    if count := model._feature_count():
-        got = f"the head reads {count:,} numbers of random convolutions, which have no graph"
-        problems.append(Problem("must be 0 for an export", got, "fit with features=0", parameter="features"))
     if model.scaling_.tools:
         remedy = "fit with 'standard', 'min-max', 'robust' or None"
         problems.append(Problem("must have a graph", f"got {model.scaler!r}", remedy, parameter="scaler"))
@@ -75,7 +73,11 @@ def graph_of(model: Any) -> nn.Module:
     """Return the graph of a fitted model of recordings."""
     if members := model.members_:
         return Mean([graph_of(member) for member in members], model.weights_)
-    return Recordings(model.network_, model.scaling_, answers_of(model._target()))
+    if hasattr(model, "bank_"):
+        return Convolved(model)
+    drawn = getattr(model, "convolutions_", None)
+    features = None if drawn is None else Features(drawn, model.channels_)
+    return Recordings(model.network_, model.scaling_, answers_of(model._target()), features)
 
 
 class Entry(nn.Module):
@@ -94,17 +96,37 @@ class Entry(nn.Module):
 class Recordings(nn.Module):
     """A network with its scales before it, and what makes probabilities or numbers of its outputs after it."""
 
-    def __init__(self, network: nn.Module, scaling: Scaling, answers: nn.Module) -> None:
+    def __init__(self, network: nn.Module, scaling: Scaling, answers: nn.Module, features: nn.Module | None) -> None:
         super().__init__()
         self.network, self.scales, self.answers = plain(copy.deepcopy(network).cpu()), Scales(scaling), answers
+        self.features = features  # of random convolutions, that the head reads besides
 
     def forward(self, recordings: Tensor, lengths: Tensor) -> Tensor:
         """Return answers, (N, ...), or (N, T, ...) at steps, of recordings (N, T, C) whose first `lengths` are read."""
-        within = (torch.arange(recordings.shape[1]) < lengths[:, None])[..., None]
-        steps = torch.where(within, self.scales().transform(recordings), 0.0).float()
-        found: Tensor = self.answers(self.network(steps, lengths).double())
+        steps, within = scaled(recordings, lengths, self.scales())
+        more = None if self.features is None else self.features(steps, lengths)
+        found: Tensor = self.answers(self.network(steps, lengths, None, more).double())
         at_steps = self.network.pooling is None
         return torch.where(within, found, torch.nan) if at_steps else found  # none after the end of a recording
+
+
+class Convolved(nn.Module):
+    """A `RocketClassifier` with its scales before it."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.scales, self.ridge = Scales(model.scaling_), Ridge(model)
+
+    def forward(self, recordings: Tensor, lengths: Tensor) -> Tensor:
+        """Return probabilities, (N, K), of recordings (N, T, C) whose first `lengths` are read."""
+        found: Tensor = self.ridge(scaled(recordings, lengths, self.scales())[0], lengths)
+        return found
+
+
+def scaled(recordings: Tensor, lengths: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Return scaled steps, float32, zero after the end of each recording, and which lie before it, (N, T, 1)."""
+    within = (torch.arange(recordings.shape[1]) < lengths[:, None])[..., None]
+    return torch.where(within, scale.transform(recordings), 0.0).float(), within
 
 
 def plain(module: nn.Module) -> nn.Module:

@@ -181,7 +181,7 @@ class SequenceEstimator(Estimator):
         ------
         NotFittedError, OutputError
         ParameterError
-            Where a part of the model has no graph, such as features of random convolutions, before anything is written.
+            Where the model, or a part of it such as a scaler of your own, has no graph, before anything is written.
 
         Examples
         --------
