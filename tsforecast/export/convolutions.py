@@ -56,7 +56,7 @@ class Summaries(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """Return summaries, float32, (N, 4B), of scaled recordings, float32, (N, T, C), whose first `lengths` are read."""
+        """Return summaries, (N, 4B), of scaled float32 recordings (N, T, C) whose first `lengths` are read."""
         rows = steps.transpose(1, 2)  # (N, C, T)
         time = torch.arange(rows.shape[2])
         later = rows.index_select(2, (time + 1).clamp(max=rows.shape[2] - 1))
