@@ -31,7 +31,7 @@ from tsforecast.checks import flag, one_of, whole
 from tsforecast.checks import jobs as processes
 from tsforecast.cli.benchmark_page import html_benchmark, read_rows
 from tsforecast.cli.data import protocol_of, read_panel
-from tsforecast.cli.options import DataOptions
+from tsforecast.cli.options import DataOptions, TestOptions
 from tsforecast.data.protocol import option_problems
 from tsforecast.errors import DataError, ParameterError, TsForecastError, nearest, raise_any, reason
 from tsforecast.estimators.registry import make
@@ -68,9 +68,8 @@ class Job:
         local = self.beside / self.data
         panel, task = read_panel(str(local if local.is_file() else self.data), DataOptions(**self.reading))
         asked = {name: self.settings[name] for name in ("horizon", "origins", "step", "align") if name in self.settings}
-        given = {"horizon": None, "origins": None} | asked
         independent = self.settings.get("independent_series", False)
-        found = protocol_of(task, panel, **given, independent_series=independent)
+        found = protocol_of(task, panel, TestOptions(**asked, independent_series=independent))
         return panel, self.settings | {"horizon": found.horizon, "origins": found.origins, "step": found.step}
 
     def fields(self, panel: Panel | None = None) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_the_comparison_is_valid_and_keeps_the_power_of_the_best_valid_published
     best = verdict_tables.best_published(ROWS)
     assert best.index.tolist() == list(tests.COUNTS)
     assert best["kept"].min() >= 0.85  # asked for
-    page = (BENCHMARKS.parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    page = (BENCHMARKS.parent / "docs" / "concepts" / "verdicts.md").read_text(encoding="utf-8")
     shown = [f"{kept:.1f}" for kept in best["kept"]]
     assert f"it has {', '.join(shown[:-1])} and {shown[-1]} times as much" in page
 

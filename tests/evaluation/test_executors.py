@@ -225,7 +225,9 @@ def test_a_node_that_dies_costs_its_tasks_alone_and_one_that_joins_gets_some(clu
         time.sleep(seconds)
         return ray.get_runtime_context().get_node_id(), seconds
 
-    tasks = {number: 0.2 + number / 1000 for number in range(24)}
+    tasks = {
+        number: (0.2 if number < 6 else 0.8) + number / 1000 for number in range(24)
+    }  # a node takes seconds to join
     found = dict[int, tuple[str, float]]()
     with compute("ray", address=cluster.address):
         for number, outcome in run_tasks(wait, tasks, tmp_path / "begun"):
@@ -245,7 +247,7 @@ def idle(cluster: Any) -> bool:
     """Return whether the nodes have nothing to do, or soon."""
     import ray
 
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         if time.monotonic() > until:
             return False
