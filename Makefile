@@ -7,7 +7,7 @@ PRETRAINED := .venv-pretrained
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo mlflow lint quick test docs pictures thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
+.PHONY: help demo mlflow lint quick test docs pictures notebooks thorough slow mutants cluster adapters adapters-libraries adapters-pretrained benchmarks bench-peers format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -59,6 +59,9 @@ docs: $(VENV)/installed-docs  ## Build the documentation into site/, with its li
 
 pictures: $(VENV)/installed-docs  ## Make the pictures of reports on the pages again, in Chromium
 	$(BIN)/python docs/pictures.py
+
+notebooks: $(VENV)/installed-docs  ## Execute the tutorials again, and keep their output
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/notebooks.py
 
 thorough: $(VENV)/installed-test  ## Run the same tests on all other models, and with more draws, in some ten minutes
 	$(BIN)/python -m pytest -m "thorough and not slow and not adapters" --numprocesses 2 --dist loadfile

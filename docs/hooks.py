@@ -45,6 +45,13 @@ ROOMS = {
 NONE = ast.Constant("")
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links of a notebook, which lead to files of Markdown where it lies, lead to their pages."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+    return re.sub(r'(href="\.\./[\w/-]+)\.md', r"\1.html", html)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from other files than pages."""
     made = {"reference/cli.md": _commands(), "reference/messages.md": _messages()}

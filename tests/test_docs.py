@@ -122,7 +122,8 @@ def pages_of(nav: object) -> set[str]:
 
 def test_every_page_is_in_the_menu_of_the_site() -> None:
     made = {"reference/cli.md", "reference/messages.md", "index.md", "changelog.md", "security.md", "contributing.md"}
-    assert pages_of(SITE["nav"]) - made == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    written = {str(path.relative_to(DOCS)) for kind in ("*.md", "*.ipynb") for path in DOCS.rglob(kind)}
+    assert pages_of(SITE["nav"]) - made == written
 
 
 def test_every_public_name_is_on_a_page_of_the_reference() -> None:

@@ -84,8 +84,8 @@ class ForecastPlots:
         rows = np.arange(max(0, length - (past or max(PAST * steps, LEAST))), length)
         old, new = times_of(panel, i, rows), times_of(panel, i, np.arange(length, length + steps))
         seen = np.asarray(panel.series(i)[rows, column], dtype=np.float64)
+        axes = axes_of(ax)
         with in_style():
-            axes = axes_of(ax)
             axes.plot(old, seen, color=INK, lw=1.2, label="actual")
             marker = "o" if steps < 4 else None  # a line of few points is hardly one
             axes.plot(new, points, color=COLOURS[0], lw=1.6, marker=marker, ms=3, label="forecast")

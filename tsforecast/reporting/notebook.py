@@ -75,9 +75,11 @@ class FittedCard:
 
     def card(self: Any) -> dict[str, object]:
         """Return facts of a fitted model by name: its data, what "auto" became, and its training."""
-        data = {name: value for name, value in self.fitted_on_.items() if name != "sha256" and value is not None}
+        given = getattr(self, "fitted_on_", {})  # a search of classifiers has those of its best one
+        data = {name: value for name, value in given.items() if name != "sha256" and value is not None}
         facts: dict[str, object] = {"settings": " ".join(repr(self).split())}
-        facts["data"] = ", ".join(f"{name} {_plain(value)}" for name, value in data.items())
+        if data:
+            facts["data"] = ", ".join(f"{name} {_plain(value)}" for name, value in data.items())
         if chosen := getattr(self, "resolved_", None):
             facts["chosen"] = ", ".join(f"{name} {_plain(value)}" for name, value in chosen.items())
         if history := getattr(self, "history_", None):

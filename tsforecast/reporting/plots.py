@@ -19,15 +19,20 @@ DAY = np.timedelta64(1, "D")
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
-    """Return the axes, or new ones of pyplot, which a notebook shows at the end of a cell."""
+    """Return the axes, or new ones of pyplot, which a notebook shows at the end of a cell.
+
+    The figure is not made within `in_style`, which would undo the interactive mode that pyplot begins with there.
+    """
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
 
     from tsforecast.reporting.figures import in_style
 
+    figure = plt.figure(figsize=size, layout="constrained")
     with in_style():
-        return plt.subplots(figsize=size, layout="constrained")[1]
+        axes: Axes = figure.subplots()
+    return axes
 
 
 def time_axis(axes: Axes, times: NDArray[Any]) -> None:
@@ -115,8 +120,8 @@ class SeriesPlots:
 
         chosen = places(self, series)[: MAX_LINES if series is None else None]
         column = column_of(self, target)
+        axes = axes_of(ax)
         with in_style():
-            axes = axes_of(ax)
             for number, i in enumerate(chosen):
                 length = int(self.lengths[i])
                 rows = np.arange(max(0, length - (last or length)), length)

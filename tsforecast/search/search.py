@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -266,6 +267,7 @@ class RaySearch(SearchViews, Forecaster):  # type: ignore[misc]  # plot draws tr
         self, panel: Panel, objectives: Sequence[Objective], identity: dict[str, str], fit: Callable[[Any], Any]
     ) -> None:
         """Run the trials, and fit the best settings with `fit`; `identity` is that of further data."""
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)  # no word on widgets in a notebook
         from tsforecast.search.tuner import tune  # loads Ray
 
         setup, oldest = self._setup(objectives), objectives[-1]

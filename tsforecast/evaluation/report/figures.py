@@ -40,7 +40,6 @@ from tsforecast.reporting.figures import (
     percent_axis,
     rows_canvas,
 )
-from tsforecast.reporting.plots import axes_of
 
 SKILL_FLOORS = (-0.25, -0.5)  # left ends of an axis of skill, where that is enough for all models but naive ones
 MIN_SKILL = -1.0  # skill below which a model has no line of its own: it would squeeze the rest
@@ -141,9 +140,7 @@ def forecasts(view: View, series: object, target: object, cutoffs: NDArray[Any])
 
 
 @in_style()
-def newest_forecasts(
-    results: ForecastResults, series: object = None, target: object = None, axes: Axes | None = None
-) -> Axes:
+def newest_forecasts(results: ForecastResults, axes: Axes, series: object = None, target: object = None) -> Axes:
     """Draw actual values and forecasts of one series around its newest cutoffs, with a legend."""
     view, rows = View(results), results.rows
     chosen = rows["series"].iloc[0] if series is None else series
@@ -154,7 +151,7 @@ def newest_forecasts(
             f"rows must have the series and target to draw: there is no {named!r} of {chosen!r}; series are "
             f"{shorten([repr(name) for name in results.rows['series'].unique()])}"
         )
-    axes, cutoffs = axes_of(axes, (10, 4.8)), disjoint_cutoffs(rows)[-MAX_CUTOFFS:]
+    cutoffs = disjoint_cutoffs(rows)[-MAX_CUTOFFS:]
     least = 2 * int(rows["step"].max())
     _draw(axes, view, rows, _actual(results, chosen, named), cutoffs, least, view.drawn[:MAX_MODELS])
     shaded = f"; shades: 50, 80 and 95% intervals of {brief(fanned(view))}" if "lo80" in rows else ""

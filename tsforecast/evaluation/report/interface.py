@@ -72,7 +72,7 @@ class BoardPlots(Framed):
         """
         from tsforecast.evaluation.report.figures import newest_forecasts
 
-        return newest_forecasts(self, series, target, ax)
+        return newest_forecasts(self, axes_of(ax, (10, 4.8)), series, target)
 
     def _repr_html_(self: Any) -> str:
         from tsforecast.evaluation.report.forecasts import html_table
