@@ -35,6 +35,7 @@ def project(folder: Path, text: str) -> Path:
     return place
 
 
+@pytest.mark.long
 def test_a_project_that_init_writes_serves_all_commands(folder: Path) -> None:
     made = tsforecast("init", "shops.csv", "--horizon", "5", cwd=folder)
     assert made.stdout == "wrote project.toml; next: tsforecast check\n"
@@ -175,6 +176,7 @@ def test_names_of_models_are_spelled_alike_in_python_and_on_the_command_line(tmp
     assert "│ mean " in shown.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("data", ["sunspots-yearly", "shops.csv"])
 def test_the_same_data_have_the_same_rows_in_python_and_on_the_command_line(
     data: str, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,7 @@ def test_the_monitor_of_an_updated_model_goes_on_where_that_of_one_that_was_not_
     assert [len(rows) for state in kept for rows in state["rows"].values()] == [16, 31]
 
 
+@pytest.mark.long
 def test_a_model_is_replaced_on_request_alone(folder: Path) -> None:
     before = (folder / "model" / "model.json").read_bytes()
     for words, sentence in {

@@ -23,6 +23,7 @@ def run_python_of(page: str) -> None:
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("page", "printed"),
     [
