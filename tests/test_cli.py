@@ -152,8 +152,8 @@ def test_a_report_is_drawn_again_from_rows_and_several_are_merged(tmp_path: Path
     for name in ("page.html", "page.md"):
         result = tsforecast("report", both, "--out", tmp_path / name, "--title", "Both", "--metric", "rmse")
         assert result.returncode == 0, result.stderr
-        assert "is inconclusive: " in (tmp_path / name).read_text()
-    assert (tmp_path / "page.md").read_text().startswith("# Both\n\nNo model is shown to beat ")
+        assert "inconclusive" in (tmp_path / name).read_text()
+    assert (tmp_path / "page.md").read_text().startswith("# Both\n\ntheta is not shown to beat ")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
@@ -713,9 +713,9 @@ def test_a_leaderboard_ranks_by_distributions_and_a_report_by_another_metric(tmp
     assert beside.stdout.splitlines()[2].split()[1:6:2] == ["model", "MASE", "skill"]
     assert "within 80%" in beside.stdout
     assert pl.read_parquet(tmp_path / "mase" / "rows.parquet")["crps"].equals(crps)
-    assert "<h2>Forecast<" not in (tmp_path / "mase" / "report.html").read_text()
+    assert ">Forecast</h2>" not in (tmp_path / "mase" / "report.html").read_text()
     plain = tsforecast(*words, tmp_path / "plain", "--forecast", width=200)
-    assert "<h2>Forecast<" in (tmp_path / "plain" / "report.html").read_text()
+    assert ">Forecast</h2>" in (tmp_path / "plain" / "report.html").read_text()
     assert "within 80%" not in plain.stdout
     assert "Intervals:" not in plain.stdout
 

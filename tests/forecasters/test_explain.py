@@ -237,7 +237,7 @@ def test_the_best_forecast_of_a_board_is_explained_in_its_report(tmp_path: Path)
     board = leaderboard([ReductionForecaster(window=12)], wave(200), horizon=3, origins=5, audit=None, forecast=True)
     assert list(board.record.explained) == ["reduction"]
     page = board.to_html()
-    assert "<h2>Parts of the forecast</h2>" in page
+    assert ">Parts of the forecast</h2>" in page
     assert 'id="explanation-0-' in page
     board.to_parquet(tmp_path / "rows.parquet")
     again = Leaderboard.from_parquet(tmp_path / "rows.parquet")

@@ -46,6 +46,6 @@ def test_a_random_split_seems_to_gain() -> None:
 def test_the_page_of_the_committed_rows_has_every_section() -> None:
     page = html_benchmark("gestures", ROWS)
     for heading in ("Users", "Optimism of a random split", "Transfer to a new user", "Other sets"):
-        assert f"<h2>{heading}</h2>" in page
+        assert f">{heading}</h2>" in page
     assert "Recordings &#39;U02/13/20" in page
     assert "and 'U02/14/01' are the same" in page.replace("&#39;", "'")
