@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.helpers.exports import OTHERS, RAGGED, inputs_for, panel, said_by_model, together, with_large_corrections
 from tsforecast.data.panel import Panel
 from tsforecast.errors import ParameterError
+from tsforecast.export.build import MOST_ROWS
 from tsforecast.files import OutputError
 from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
 from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster, SeasonalNaiveForecaster
@@ -162,6 +163,22 @@ def test_the_program_beside_it_needs_numpy_and_onnxruntime_alone(tmp_path: Path)
 
 
 CALENDAR = ("hour", "weekday", "yearday")
+
+
+@pytest.mark.process
+def test_sensors_that_jitter_for_longer_than_an_example_are_exported(tmp_path: Path) -> None:
+    rng, steps = np.random.default_rng(0), MOST_ROWS + 400
+    waves = np.sin(np.arange(steps) / 8) * np.repeat([9, 1], [400, MOST_ROWS])  # a spread that differs in the last rows
+    times = pd.Timestamp("2024-03-01 10:00") + pd.to_timedelta(20 * np.arange(steps) + rng.integers(-6, 7, steps), "ms")
+    frame = pd.DataFrame({"time": times, "load": waves + rng.normal(0, 0.1, steps)}).drop(index=[700, 701])
+    how: dict[str, Any] = {"frequency": "20ms", "tolerance": "8ms", "fill_gaps": True, "nan_policy": "mask"}
+    model = NaiveForecaster(horizon=4).fit(Panel.from_frame(frame, time="time", target="load", **how))
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    file, truth = model.export(tmp_path / "model.onnx", interval=0.8), model.predict(interval=0.8)
+    found = pd.read_csv(io.StringIO(forecast_alone(file, tmp_path / "data.csv")))
+    assert pd.to_datetime(found["time"], format="mixed").tolist() == truth["time"].tolist()
+    names = ["load", "load_lo80", "load_hi80"]
+    np.testing.assert_allclose(found[names], truth[names], atol=1e-4)
 
 
 @pytest.mark.process

@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tsforecast.data.calendar import Frequency
 from tsforecast.data.context import Context
 from tsforecast.data.panel import Panel
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.data.scaling import ARRAYS
+from tsforecast.data.zones import origin_of
 from tsforecast.distributions.base import LEVELS
 from tsforecast.distributions.residuals import lowest_of
 from tsforecast.errors import ParameterError, Problem, raise_any
@@ -49,7 +51,7 @@ def exported(model: Any, levels: Mapping[str, float]) -> Exported:
     if wanted:
         expected["quantiles"] = model.distribution(past, horizon).quantiles(wanted)
         tolerance["quantiles"] = tolerance["forecast"][:, None]
-    inputs = inputs_of(past, columns.ids, columns.texts, horizon, MOST_ROWS)
+    inputs = inputs_of(past, columns.ids, columns.texts, horizon)
     free = {name: {0: "series"} for name in (*columns.needed, *expected)}
     free["past"][1] = "rows"
     return Exported(
@@ -247,7 +249,8 @@ class Corrections(nn.Module):
 
 def _examples(panel: Panel) -> Context:
     """Return the ends of a few series that have numbers, the shortest and the longest among them."""
-    past = Context.at_end(panel)
+    # Model and graph read the same rows: quantiles of residuals depend on how far back a context goes.
+    past = Context(panel, np.arange(len(panel)), panel.lengths, np.maximum(panel.lengths - MOST_ROWS, 0))
     there = np.flatnonzero(past.has_observations.all(axis=1))
     order = there[np.argsort(panel.lengths[there], kind="stable")]
     some = order[np.unique(np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int))]
@@ -259,6 +262,14 @@ def _ranges(panel: Panel) -> Floats:
     targets = panel.values[:, : panel.n_targets].astype(np.float64)
     low, high = np.nanmin(targets, axis=0), np.nanmax(targets, axis=0)
     return np.asarray(np.where(high > low, high - low, np.maximum(np.abs(high), 1.0)))
+
+
+def _snap(panel: Panel) -> dict[str, int] | None:
+    """Return how far stamps are moved to the grid of a step, and a stamp on all grids; None where none is moved."""
+    if not panel.cleaning.tolerance:
+        return None
+    within = Frequency.parse(panel.cleaning.tolerance).count
+    return {"within": within, "origin": origin_of(panel.source, panel.kind)}
 
 
 def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[str, Any]:
@@ -281,6 +292,7 @@ def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[st
         "wide": source.form == "wide",
         "kind": panel.kind,
         "frequency": {"name": str(step), "unit": step.unit, "count": step.count},
+        "snap": _snap(panel),
         "season": panel.season_length,
         "horizon": model.horizon_,
         "reads": max((each.resolved_["window"] for each in _windowed(model)), default=1),

@@ -67,13 +67,9 @@ class Exported:
     facts: Mapping[str, Any]
 
 
-def inputs_of(
-    past: Context, ids: Sequence[Any], texts: Mapping[str, Sequence[str]], horizon: int, most: int | None = None
-) -> Arrays:
-    """Return contexts as the inputs of a graph: at most so many rows of each."""
-    longest = int(past.lengths.max())
-    longest = longest if most is None else min(longest, most)
-    known = np.minimum(past.lengths, longest)
+def inputs_of(past: Context, ids: Sequence[Any], texts: Mapping[str, Sequence[str]], horizon: int) -> Arrays:
+    """Return contexts as the inputs of a graph."""
+    longest, known = int(past.lengths.max()), past.lengths
     rows = np.full((len(past), longest, len(past.columns)), np.nan)
     for i, length in enumerate(known):
         rows[i, longest - length :] = past.history(i, filled=False)[-length:]

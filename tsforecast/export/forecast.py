@@ -89,8 +89,10 @@ class Steps:
         self.facts, self.kind = facts, facts["kind"]
         self.unit, self.count, self.first = facts["frequency"]["unit"], facts["frequency"]["count"], 0
         self.rest: Any = 0
+        self.begin: Any = 0
         if self.kind != "none":
             stamps, rest = split(self.stamps(rows), self.unit)
+            self.begin, stamps = stamps.min(), self.snapped(stamps, stamps.min())
             self.first, self.rest = int(stamps.min()), rest if np.isscalar(rest) else rest[:1]
         self.place = self.of(rows)
         self.length = int(self.place.max()) + 1
@@ -100,14 +102,29 @@ class Steps:
         kind = "M8[ns]" if self.kind == "datetime" else np.int64
         return np.array([row[self.facts["time"]] for row in rows], dtype=kind)
 
+    def snapped(self, stamps: Any, begin: Any) -> Any:
+        """Return stamps that are near the grid of the series moved there, as far as the model was fitted so."""
+        if not (snap := self.facts.get("snap")):
+            return stamps
+
+        def moved(stamps: Any, through: Any) -> Any:
+            near = through + (stamps - through + self.count // 2) // self.count * self.count
+            return np.where(np.abs(stamps - near) <= snap["within"], near, stamps)
+
+        return moved(stamps, moved(begin, snap["origin"]))
+
     def of(self, rows: list[dict[str, str]]) -> Any:
         """Return the places of rows, the first of this series being 0."""
         if self.kind == "none":
             return np.arange(len(rows))
-        place, odd = np.divmod(split(self.stamps(rows), self.unit)[0] - self.first, self.count)
+        stamps = self.snapped(split(self.stamps(rows), self.unit)[0], self.begin)
+        place, odd = np.divmod(stamps - self.first, self.count)
         if odd.any() or len({*place.tolist()}) < len(rows):
             name = self.facts["frequency"]["name"]
-            sys.exit(f"times must be different steps of {name}: see {rows[int(odd.argmax())]}")
+            sys.exit(
+                f"times must be different steps of {name}: see {rows[int(odd.argmax())]}; put rows on that grid first, "
+                "or export a model whose panel was read with tolerance="
+            )
         return place
 
     def table(self, rows: list[dict[str, str]], place: Any, names: list[str], length: int) -> Any:
