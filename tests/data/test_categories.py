@@ -87,6 +87,7 @@ def test_numbers_are_categories_where_they_are_named() -> None:
             "as 'note 0'; leave it out, or write what they have in common into a column",
         ),
         ([[1]] * 30, "column 'w' must hold text or numbers: row 0 holds [1], a list; convert it, or leave it out"),
+        (["1"] * 28 + [*"xy"], "column 'w' must hold numbers: row 28 holds 'x', one of 2 such rows among 30; convert"),
         (["1"] * 29 + ["x"], "column 'w' must hold numbers: row 29 holds 'x'; convert the column to numbers, or name"),
     ],
 )

@@ -64,14 +64,14 @@ def numbers_of(column: nw.Series[Any]) -> tuple[NDArray[Any], list[str]]:
         return values, []
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         return values.astype(np.float64, copy=False), []
-    numbers = np.empty(len(values))
-    for row, (value, missing) in enumerate(zip(values.tolist(), column.is_null().to_list(), strict=True)):
-        if not missing and not is_number(value):
-            remedy = "convert the column to numbers, or name another one"
-            held = (Row(row), f" holds {value!r}")
-            return np.zeros(len(values)), [Problem(f"column {column.name!r} must hold numbers", held, remedy)]
-        numbers[row] = np.nan if missing else float(value)
-    return numbers, []
+    held, missing = values.tolist(), column.is_null().to_list()
+    wrong = [row for row, value in enumerate(held) if not missing[row] and not is_number(value)]
+    if wrong:
+        more = f", one of {len(wrong)} such rows among {len(held)}" if len(wrong) > 1 else ""
+        got = (Row(wrong[0]), f" holds {held[wrong[0]]!r}{more}")
+        remedy = "convert the column to numbers, or name another one"
+        return np.zeros(len(held)), [Problem(f"column {column.name!r} must hold numbers", got, remedy)]
+    return np.array([np.nan if none else float(value) for value, none in zip(held, missing, strict=True)]), []
 
 
 def holds_categories(column: nw.Series[Any]) -> bool:
