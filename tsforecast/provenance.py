@@ -75,8 +75,10 @@ def scaling_words(params: dict[str, Any]) -> str:
     return ", ".join(words) or "none"
 
 
-def skill_note(resolved: Mapping[str, Any], skill: float | None) -> str:
+def skill_note(resolved: Mapping[str, Any], skill: float | None, recordings: bool = False) -> str:
     """Return a sentence on the skill of a fit, and why that of a leaderboard differs; empty where nothing validated.
+
+    With `recordings` it is about a classifier or regressor, and a comparison of those.
 
     Examples
     --------
@@ -87,6 +89,11 @@ def skill_note(resolved: Mapping[str, Any], skill: float | None) -> str:
     """
     if not resolved.get("validation") or skill is None:
         return ""
+    if recordings:
+        return (
+            f"validation loss {100 * skill:.1f} % below that of an answer that is the same for all recordings, on the "
+            "recordings that chose the epoch; a comparison tests recordings that chose nothing"
+        )
     return (
         f"skill {100 * skill:+.1f} % over its naive forecast on {resolved['validation']} validation steps, which chose "
         "the epoch; a leaderboard tests at many cutoffs that chose nothing, against the best naive forecast, and has "

@@ -196,6 +196,9 @@ def test_a_classifier_is_a_run(database: str) -> None:
         GRUClassifier(units=4, layers=1, max_epochs=2, random_state=0).fit(recordings, ["slow", "fast"] * 10)
     (run,) = runs(database)
     assert run.info.run_name == "GRUClassifier on 20 recordings"
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("GRUClassifier: validation loss ")
+    assert note.endswith("\n\nData: 20 recordings.")
     assert len(history(database, run, "loss/validation")) == 3
 
 

@@ -71,8 +71,8 @@ class ForecastPlots:
 
         self.check_fitted()
         if isinstance(self.panel_, SupervisedPanel):
-            must = Problem("plot must be of a forecaster of series", "this one was fitted on windows X and y")
-            raise ParameterError(must)
+            got, remedy = "this one was fitted on windows X and y", "fit it on a frame or a series, and plot that"
+            raise ParameterError(Problem("plot must be of a forecaster of series", got, remedy))
         panel, before, steps = self.continued(context, future, horizon, "forecast")
         (i,) = places(panel, series)[:1]
         column = column_of(panel, target, panel.roles.target)

@@ -260,11 +260,13 @@ class Tracker:
         best = best_epoch(history) if history else None
         numbers = {"loss/best_validation": best.valid_loss, "skill/best_validation": best.skill} if best else {}
         resolved = getattr(model, "resolved_", {})
-        notes = [skill_note(resolved, best.skill if best else None), naive_note(resolved)]
+        recordings = not isinstance(model, Forecaster)
+        notes = [skill_note(resolved, best.skill if best else None, recordings), naive_note(resolved)]
         sentences = [f"{named(model)}: {note}." for note in notes if note] or [f"{named(model)} was fitted."]
-        description = "\n\n".join([*sentences, f"Data: {repr(panel).removeprefix('Panel: ')}."])
+        data = about(panel, recordings) if recordings else repr(panel).removeprefix("Panel: ")
+        description = "\n\n".join([*sentences, f"Data: {data}."])
         self._log(run.id, numbers, of_fitted(model, panel), {"mlflow.note.content": description})
-        if not isinstance(model, Forecaster):
+        if recordings:
             return
         pictures, place = self.outbox.new_folder(), self.outbox.new_folder()
         forecast = figures.forecast(model, panel)
