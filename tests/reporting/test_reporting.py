@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from tests.helpers.forecasters import wave
-from tsforecast.cli.console import show_audit, show_leaderboard
+from tsforecast.cli.console import show_audit
 from tsforecast.data.panel import Panel
 from tsforecast.evaluation.leaderboard import Leaderboard, leaderboard
 from tsforecast.evaluation.report.figures import plot_forecasts, save_figure
+from tsforecast.evaluation.report.terminal import show_leaderboard
 from tsforecast.forecasters.naive import NaiveForecaster
 from tsforecast.leakage.audit import audit
 
@@ -144,7 +145,22 @@ def test_terminal_markdown_and_prompt_show_the_same_titles_and_cells(panel: Pane
     written = [line for line in board.to_markdown().splitlines() if line.startswith("| ")]
     assert [re.findall(r"[^┃│\s]+", line) for line in printed] == [re.findall(r"[^|\s]+", line) for line in written]
     assert written[0].split("|")[2].strip() == metric.upper()
-    assert repr(board) == str(board) == board.to_markdown()
+    assert repr(board) == str(board)
+
+
+@pytest.mark.parametrize(("encoding", "border"), [("utf-8", "│"), ("cp1252", "|")])
+def test_print_shows_the_table_of_the_terminal_in_its_width(
+    board: Leaderboard, monkeypatch: pytest.MonkeyPatch, encoding: str, border: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline=""))
+    lines = repr(board).splitlines()
+    assert max(map(len, lines)) <= 50
+    assert sum(line.startswith(border) for line in lines) >= len(board.table)
+    text = io.StringIO()
+    show_leaderboard(board, None, Console(file=text, width=50))
+    if encoding == "utf-8":
+        assert text.getvalue().splitlines() == lines
 
 
 def test_what_was_not_measured_is_a_dash() -> None:

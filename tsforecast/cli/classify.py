@@ -18,7 +18,6 @@ from tsforecast.cli.console import (
     note_replaced,
     progress,
     require_results,
-    show_classification,
     warn,
     write_comparison,
     write_frame,
@@ -51,6 +50,7 @@ from tsforecast.cli.recordings import (
 from tsforecast.cli.wording import note_of
 from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, counted, nearest, raise_any
 from tsforecast.estimators.registry import CLASSIFIER_NAMES, known_name
+from tsforecast.evaluation.report.terminal import show_classification
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ def classify(
             checkpoint=results.unfinished,
             progress=lambda model, by, fold: started(f"{model}, {by}, fold {fold + 1}"),
         )
-    show_classification(found, title, console)
+    show_classification(found, title, console, note_of)
     if results.out and results.unfinished:
         write_comparison(found, results.out, title, COMPARISON)
         shutil.rmtree(results.unfinished, ignore_errors=True)

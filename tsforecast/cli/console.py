@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-import textwrap
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import accumulate, count
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import category
 
 import typer
 from rich.console import Console
@@ -29,8 +27,8 @@ from tsforecast.errors import (
     counted,
     shorten,
 )
-from tsforecast.estimators.registry import NETWORKS
 from tsforecast.files import new_file, require_place, write_or_return
+from tsforecast.reporting.terminal import printable, show_columns, without_controls, wrap
 
 if TYPE_CHECKING:
     from tsforecast.anomalies.results import Anomalies
@@ -44,83 +42,45 @@ if TYPE_CHECKING:
     from tsforecast.search.storage import StoredSearch
 
 
-def show_leaderboard(board: Leaderboard, title: str, console: Console) -> None:
-    """Print the table, a summary of the test and a sentence for each model, and on its intervals if they are scored."""
-    shown = board.display_table
-    styles = {name: "green" for name, skill in zip(shown["model"], board.table["skill"], strict=True) if skill > 0}
-    _wrap(console, title, style="bold")
-    _show_columns(console, shown.columns, shown.itertuples(index=False), styles | {board.reference: "dim"})
-    _wrap(console, f"{board.headline}.", style="bold")
-    _wrap(console, f"{board.summary_line}.")
-    if {*shown["model"]} & {*NETWORKS}:
-        _wrap(console, f"{OTHER_SKILL}.")
-    for note in board.notes:
-        _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
-    for verdict in board.verdicts.values():
-        _wrap(console, verdict.sentence, first="  ", then="    ")
-    if board.calibrations:
-        _wrap(console, "Intervals:")
-    for calibration in board.calibrations.values():
-        _wrap(console, str(calibration), first="  ", then="    ")
-    _wrap(console, f"{board.audit_line}.")
-
-
-def show_classification(results: ClassifierComparison, title: str, console: Console) -> None:
-    """Print a table for each protocol, a sentence for each model, the optimism of a random split, and notes."""
-    from tsforecast.evaluation.classification import LABELS, REFERENCE
-
-    _wrap(console, title, style="bold")
-    _wrap(console, f"{results.summary_line}.")
-    better = {name: "green" for name, verdict in results.verdicts.items() if verdict.outcome == "better"}
-    for protocol in results.protocols:
-        _wrap(console, f"{protocol}: {LABELS[protocol]}")
-        shown = results.displayed(protocol)
-        _show_columns(console, shown.columns, shown.itertuples(index=False), better | {REFERENCE: "dim"})
-    for sentence in (*results.verdicts.values(), *results.optimism):
-        _wrap(console, str(sentence), first="  ", then="    ")
-    for note in results.notes:
-        _wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
-
-
 def show_audit(report: AuditReport, title: str, console: Console) -> None:
     """Print the verdict of an audit, and a line for each perturbation."""
-    _wrap(console, title, style="bold")
+    wrap(console, title, style="bold")
     shown = report.shown
     table = Table(*shown.columns)
     styles = {"LEAK": "bold red", "not proven": "yellow", "not run": "yellow", "rounding": "dim"}
     for row in shown.itertuples(index=False):
         table.add_row(*(escape(str(cell)) for cell in row), style=styles.get(row.outcome))
     console.print(table)
-    _wrap(console, f"{report.verdict}.")
-    _wrap(console, f"An audit cannot see: {'; '.join(report.unseen)}.")
+    wrap(console, f"{report.verdict}.")
+    wrap(console, f"An audit cannot see: {'; '.join(report.unseen)}.")
 
 
 def show_anomalies(found: Anomalies, title: str, console: Console) -> None:
     """Print what was found, the rarest first, and what the level means."""
     from tsforecast.anomalies.report import grid_of
 
-    _wrap(console, title, style="bold")
-    _wrap(console, f"{found.headline}.")
+    wrap(console, title, style="bold")
+    wrap(console, f"{found.headline}.")
     events = found.to_frame()
     if len(events):
         grid = grid_of(events.head(SHOWN))
-        _show_columns(console, grid.columns, grid.rows, {}, grid.words)
+        show_columns(console, grid.columns, grid.rows, {}, grid.words)
     if len(events) > SHOWN:
-        _wrap(console, f"({len(events) - SHOWN} more: write them to a file with --out)", style="dim")
+        wrap(console, f"({len(events) - SHOWN} more: write them to a file with --out)", style="dim")
     for sentence in found.facts.sentences:
-        _wrap(console, f"{sentence}.")
+        wrap(console, f"{sentence}.")
 
 
 def show_plan(plan: Plan, title: str, console: Console) -> None:
     """Print the power of a test for several gains, what they need, and the findings of the plan."""
     from tsforecast.evaluation.plan import SKILLS
 
-    _wrap(console, title, style="bold")
+    wrap(console, title, style="bold")
     columns = ["true gain", "found by such tests", f"{plan.history.kind} needed for 80 %"]
     rows = [[f"{skill:.0%}", *words] for skill, words in zip(SKILLS, plan.shown, strict=True)]
-    _show_columns(console, columns, rows, {})
+    show_columns(console, columns, rows, {})
     for sentence in plan.sentences:
-        _wrap(console, f"{sentence}.")
+        wrap(console, f"{sentence}.")
 
 
 def show_search(search: StoredSearch, title: str, console: Console) -> None:
@@ -130,69 +90,21 @@ def show_search(search: StoredSearch, title: str, console: Console) -> None:
     from tsforecast.search.results import scored
 
     trials = search.trials
-    _wrap(console, title, style="bold")
-    _wrap(console, headline(search, trials))
+    wrap(console, title, style="bold")
+    wrap(console, headline(search, trials))
     if len(scored(trials)):
         grid = best_trials(trials, search.space)
         better = (row for row in grid.rows if row[1].strip("+-0.%") and row[1][0] == "+")
         styles = {row[0]: "green" for row in better} | {grid.marked: "dim"}
-        _show_columns(console, grid.columns, grid.rows, styles, grid.words)
-    _wrap(console, counts(search, trials))
-
-
-def _show_columns(
-    console: Console,
-    columns: Iterable[str],
-    rows: Iterable[Sequence[str]],
-    styles: Mapping[str, str],
-    words: Sequence[str] = (),
-) -> None:
-    """Print a table whose rows have the style of their first cell; columns that do not fit are listed below it."""
-    names, lines = list(columns), list(rows)
-    widths = [max(map(len, column)) + 3 for column in zip(names, *lines, strict=True)]  # space and rule around each
-    kept = max(2, sum(reach < console.width for reach in accumulate(widths)))
-    table = Table()
-    for name in names[:kept]:
-        table.add_column(name, justify="left" if name in (names[0], *words) else "right", no_wrap=True)
-    for line in lines:
-        table.add_row(*map(escape, line[:kept]), style=styles.get(line[0]))
-    console.print(table)
-    if kept < len(names):
-        _wrap(console, f"(left out for width: {', '.join(names[kept:])})", style="dim")
-
-
-def show_pairs(pairs: Mapping[str, str | None], title: str | None = None) -> None:
-    """Print names and texts in two columns; those without a text are left out."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in pairs.items():
-        if text:
-            table.add_row(name, printable(text))
-    console.print(table)
-
-
-def _wrap(console: Console, sentence: str, first: str = "", then: str = "", style: str | None = None) -> None:
-    """Print a sentence, indented by `first` on its first line and by `then` on the following ones."""
-    lines = textwrap.fill(sentence, console.width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False)
-    console.print(lines, style=style, highlight=False, markup=False, soft_wrap=True)
+        show_columns(console, grid.columns, grid.rows, styles, grid.words)
+    wrap(console, counts(search, trials))
 
 
 REPORTS = (".html", ".md", ".json")
 BOARD = "leaderboard.md"  # the file by which the folder of a leaderboard is known
 COMPARISON = "classification.md"  # and that of a comparison of classifiers
-OTHER_SKILL = "The skill that fit prints is another one: of its validation steps, which chose the epoch"
 SHOWN = 20  # anomalies in a table
 console = Console()
-
-
-def printable(text: str) -> str:
-    """Escape foreign text for a terminal: markup, and control characters."""
-    return escape(_without_controls(text))
-
-
-def _without_controls(text: str) -> str:
-    return "".join(letter if letter in "\n\t" or category(letter) != "Cc" else repr(letter)[1:-1] for letter in text)
 
 
 def echo(sentence: str, style: str | None = None) -> None:
@@ -302,14 +214,14 @@ def write_frame(frame: Any, form: Form, out: Path | None) -> None:
         with new_file(out) as unfinished:
             unfinished.write_text(text, form.encoding, errors="replace", newline="")
     else:
-        sys.stdout.write(_without_controls(text) if sys.stdout.isatty() else text)
+        sys.stdout.write(without_controls(text) if sys.stdout.isatty() else text)
 
 
 def show_lines(lines: Sequence[str]) -> None:
     """Print a drawing of plain characters; of ASCII where the terminal knows no others."""
     from tsforecast.cli.fan import PLAIN
 
-    text = _without_controls("".join(f"{line.rstrip()}\n" for line in lines))
+    text = without_controls("".join(f"{line.rstrip()}\n" for line in lines))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsforecast.cli.console import console, echo, show_pairs
+from tsforecast.cli.console import console, echo
 from tsforecast.cli.data import default_ledger, horizon_of, protocol_of, read_panel, read_table
 from tsforecast.cli.options import Align, CutoffOptions, Data, DataOptions, Horizon, PlainGroup, expand_options
 from tsforecast.cli.project import PROJECT, written
 from tsforecast.cli.wording import as_option, note_of
 from tsforecast.errors import DataError, Phrase, Problem, UnknownNameError, nearest, shorten
 from tsforecast.files import OutputError, require_place, shipped, write_or_return
+from tsforecast.reporting.terminal import show_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
         "protocol": one.task.protocol,
         "quirks": "\n".join(one.quirks),
     }
-    show_pairs(lines, f"{one.name}: {one.title}")
+    show_pairs(console, lines, f"{one.name}: {one.title}")
 
 
 @datasets_app.command("download")
@@ -143,7 +144,7 @@ def check(data: Data, test: CutoffOptions, reading: DataOptions) -> None:
             raise error from None
     protocol = protocol_of(task, panel, test)
     plan = _plan(panel, protocol)
-    show_pairs(_overview(panel, protocol.horizon) | plan, data)
+    show_pairs(console, _overview(panel, protocol.horizon) | plan, data)
     if faults is None and not any(str(plan.get(run)).startswith("refused: ") for run in ("leaderboard", "fit")):
         return
     if faults:

@@ -21,8 +21,6 @@ from tsforecast.cli.console import (
     progress,
     require_results,
     show_audit,
-    show_leaderboard,
-    show_pairs,
     show_plan,
     suffix_of,
     warn,
@@ -74,7 +72,9 @@ from tsforecast.errors import (
     raise_any,
     spoken,
 )
+from tsforecast.evaluation.report.terminal import show_classification, show_leaderboard
 from tsforecast.files import require_place
+from tsforecast.reporting.terminal import show_pairs
 
 if TYPE_CHECKING:
     from tsforecast.catalog.card import Task
@@ -117,7 +117,7 @@ def leaderboard(
     with interruptible(results):
         with tracked(results.mlflow, data):
             board = _compared(chosen, panel, protocol, data, test, scoring, fits, results.unfinished, seal)
-        show_leaderboard(board, title, console)
+        show_leaderboard(board, title, console, note_of)
         if results.out and results.unfinished:
             write_board(board, panel, results.out, title)
             shutil.rmtree(results.unfinished, ignore_errors=True)
@@ -258,9 +258,9 @@ def report(
         title = heading_of(rows[0])
     title = title or (results.record.data if results.record else " and ".join(map(str, rows)))
     if isinstance(results, Leaderboard):
-        show_leaderboard(results, title, console)
+        show_leaderboard(results, title, console, note_of)
     else:
-        echo(f"{title}\n\n{results.to_markdown()}")
+        show_classification(results, title, console, note_of)
     write_report(results, out, title)
 
 
@@ -340,7 +340,7 @@ def inspect(model: Annotated[Path, typer.Argument(help="Folder of a saved model.
     """Describe a saved model: its kind, the data it was fitted on, and the versions that wrote it."""
     from tsforecast.estimators.persistence import summary
 
-    show_pairs(summary(model))
+    show_pairs(console, summary(model))
 
 
 @expand_options

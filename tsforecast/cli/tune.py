@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tsforecast.cli.classify import at_steps, tested_part
-from tsforecast.cli.console import console, echo, show_leaderboard, show_search, suffix_of, write_report
+from tsforecast.cli.console import console, echo, show_search, suffix_of, write_report
 from tsforecast.cli.data import protocol_of, read_panel, tracked
 from tsforecast.cli.options import (
     Address,
@@ -28,7 +28,9 @@ from tsforecast.cli.options import (
     require_absent,
 )
 from tsforecast.cli.recordings import read_recordings
+from tsforecast.cli.wording import note_of
 from tsforecast.errors import DataError, ParameterError, reason
+from tsforecast.evaluation.report.terminal import show_leaderboard
 from tsforecast.files import require_place, write_or_return
 
 if TYPE_CHECKING:
@@ -274,7 +276,7 @@ def _tune_forecaster(search: RaySearch, panel: Panel, protocol: Protocol, data: 
         counts = (protocol.horizon, protocol.origins, protocol.step)
         board = leaderboard(models, panel, *counts, metric=metric, align=protocol.align)
         title = f"{data}, horizon {protocol.horizon}: the test part, which the search did not use"
-        show_leaderboard(board, title, console)
+        show_leaderboard(board, title, console, note_of)
         write_report(board, out / "report.html", f"Tuned on {data}, horizon {protocol.horizon}")
     if search.best_params_:
         save(chosen.set_params(verbose=0).fit(panel), out / "model")

@@ -379,9 +379,6 @@ class ClassificationResults(Results):
         table = self.table[self.table["protocol"] == protocol]
         return as_text(table.assign(interval=list(map(span, table["low"], table["high"]))), self._display)
 
-    def __repr__(self) -> str:
-        return self.to_markdown()
-
 
 def copy_notes(copies: Sequence[DuplicateSet], rows: pd.DataFrame) -> list[str]:
     """Return a note on each set of copies, and on whether a fold separates them, where the rows are no tallies."""

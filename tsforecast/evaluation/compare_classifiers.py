@@ -34,7 +34,7 @@ logger = logging.getLogger("tsforecast")
 Models: TypeAlias = ClassifierMixin | Iterable[ClassifierMixin] | Mapping[str, ClassifierMixin]
 
 
-class ClassifierComparison(ClassificationResults, ComparisonPlots):
+class ClassifierComparison(ComparisonPlots, ClassificationResults):
     """Classification results with a report; see `ClassificationResults`."""
 
     def to_html(self, path: str | Path | None = None, title: str | None = None) -> str | None:

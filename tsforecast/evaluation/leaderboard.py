@@ -71,7 +71,7 @@ from tsforecast.forecasters.base import Forecaster, Pretraining, pretraining_of
 from tsforecast.monash import stated_horizon
 
 
-class Leaderboard(ForecastResults, BoardPlots):
+class Leaderboard(BoardPlots, ForecastResults):
     """Forecast results with a report: one page of HTML, JSON, and a table for notebooks; see `ForecastResults`."""
 
     # The reports draw with matplotlib and render with jinja: both are loaded when a report is asked for.

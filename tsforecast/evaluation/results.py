@@ -425,9 +425,6 @@ class ForecastResults(Results):
             f"{self.audit_line}.\n"
         )
 
-    def __repr__(self) -> str:  # at a prompt, the same as print
-        return self.to_markdown()
-
 
 def _weights(rows: pd.DataFrame) -> str:
     """Return the weights of the series in words, for a comparison of two boards."""

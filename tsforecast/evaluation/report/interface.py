@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tsforecast.reporting.notebook import Framed
 from tsforecast.reporting.plots import axes_of
+from tsforecast.reporting.terminal import printed
 
 
 class BoardPlots(Framed):
     """Base of leaderboards."""
+
+    def __repr__(self: Any) -> str:  # at a prompt, the same as print
+        from tsforecast.evaluation.report.terminal import show_leaderboard
+
+        return printed(partial(show_leaderboard, self, None))
 
     def plot(self: Any, ax: Any = None) -> Any:
         """Draw the skill of each model with its interval, next to the reference at zero.
@@ -82,6 +89,11 @@ class BoardPlots(Framed):
 
 class ComparisonPlots(Framed):
     """Base of comparisons of classifiers."""
+
+    def __repr__(self: Any) -> str:
+        from tsforecast.evaluation.report.terminal import show_classification
+
+        return printed(partial(show_classification, self, None))
 
     def plot_confusion(self: Any, model: str | None = None, ax: Any = None) -> Any:
         """Draw the confusion matrix of a model: true classes in rows, predicted ones in columns, percent of a row.
