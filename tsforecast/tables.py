@@ -24,6 +24,7 @@ FORMS |= {".ipc": "ipc"}
 ROW, CODE = "row of the table", "number of the series"  # columns beside those of a table
 PACKED = (".gz", ".zst", ".zlib")  # of text
 SEPARATORS = ",;\t|"
+SMALL = 32  # MB of a file that is read into memory
 
 
 def is_files(data: object) -> bool:
@@ -31,6 +32,18 @@ def is_files(data: object) -> bool:
     if isinstance(data, (list, tuple)):
         return len(data) > 0 and all(isinstance(one, (str, Path)) for one in data)
     return isinstance(data, (str, Path)) and (_form_of(str(data)) is not None or is_many(str(data)))
+
+
+def small_table(data: object) -> pl.DataFrame | None:
+    """Return the table of a file on this machine that fits into memory with ease; None for any others."""
+    path = Path(str(data))
+    if not isinstance(data, (str, Path)) or _form_of(path.name) is None or not path.is_file():
+        return None
+    if path.stat().st_size > SMALL * 2**20:
+        return None
+    files = Files.of(path)
+    with files.errors():
+        return files.table(path.parent).collect()
 
 
 def is_many(name: str) -> bool:

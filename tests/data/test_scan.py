@@ -490,3 +490,12 @@ def test_remedies_for_missing_numbers_name_the_scan(tmp_path: Path) -> None:
         DataError, match=r"pass nan_policy='forward_fill', 'mask' or 'drop_series' to Panel.scan, or fill"
     ):
         Panel.scan(write(frame, tmp_path / "sales", 2))
+
+
+def test_a_small_file_is_read_into_memory_in_double_precision(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02}" for day in range(1, 31)]
+    frame = pl.DataFrame({"day": days, "sales": np.arange(30) + 0.1})
+    frame.write_csv(tmp_path / "sales.csv")
+    panel, scanned = Panel.of(tmp_path / "sales.csv"), Panel.of([tmp_path / "sales.csv"])
+    assert (panel.values.dtype, scanned.values.dtype) == (np.float64, np.float32)
+    assert panel.fingerprint() == Panel.of(frame).fingerprint()

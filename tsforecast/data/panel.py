@@ -29,7 +29,7 @@ from tsforecast.data.store import Reading, changed, described, fields_of, is_pan
 from tsforecast.data.values import calendar_values, coded_like, read_arrays, write_arrays
 from tsforecast.data.zones import length_of, to_utc
 from tsforecast.errors import DataError, Phrase, Problem, nearest, raise_any
-from tsforecast.tables import is_files
+from tsforecast.tables import is_files, small_table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +54,7 @@ class Panel(Series):
     def of(cls, data: Any) -> Panel:
         """Read any supported form: a panel, a frame, a Series, an array, a list of arrays, or files (see `scan`).
 
-        An object with a method ``__panel__`` is read as the panel that it returns; `SealedPanel` has one.
+        One file of at most 32 MB is read into memory. An object with a method ``__panel__`` is the panel it returns.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Panel(Series):
         if hasattr(data, "__panel__"):
             return cls.of(data.__panel__())
         if isinstance(data, (str, Path, list, tuple)) and is_files(data):
-            return cls.scan(data)
+            return cls.scan(data) if (table := small_table(data)) is None else cls.from_frame(table)
         if isinstance(data, (str, Path)):
             frame, roles, file = read_file(Path(data))
             panel = cls.from_frame(frame, **roles)
