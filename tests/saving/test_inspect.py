@@ -14,7 +14,7 @@ from tests.golden.test_models import KEPT
 from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import small
 from tests.helpers.models import FRAME, LABELS, RECORDINGS, fitted
-from tsforecast import Conv1DClassifier, EnsembleForecaster, NaiveForecaster, Panel
+from tsforecast import Conv1DClassifier, EnsembleForecaster, GRUForecaster, NaiveForecaster, Panel
 from tsforecast.estimators.persistence import summary
 from tsforecast.saving.codec import to_plain
 
@@ -109,6 +109,16 @@ def test_what_was_cleaned_and_what_each_member_of_an_ensemble_validated_and_scal
     alike = described(EnsembleForecaster(small("gru"), seeds=2).fit(panel), tmp_path / "model")
     assert alike["validated"] == "the last 6 steps of each series"
     assert alike["scaling"] == "log, standard scaler, each series on its own"
+
+
+def test_rows_that_updates_took_in_are_counted(tmp_path: Path) -> None:
+    model = GRUForecaster(horizon=2, units=2, max_epochs=1, random_state=0).fit([np.arange(40.0), np.arange(30.0)])
+    model.save(tmp_path)
+    assert "updated" not in summary(tmp_path)
+    model.update([np.arange(44.0), np.arange(30.0)]).save(tmp_path)
+    assert summary(tmp_path)["updated"] == "4 rows of 1 of 2 series since the fit; nothing was learned again"
+    model.update([np.arange(45.0), np.arange(30.0)], scales="learn").save(tmp_path)
+    assert summary(tmp_path)["updated"] == "5 rows of 1 of 2 series since the fit; scales or weights were learned again"
 
 
 def test_a_classifier_of_an_older_version_is_described_with_what_is_known() -> None:

@@ -316,6 +316,7 @@ def summary(folder: str | Path) -> dict[str, str]:
             "training": _training(learned.get("history_", [])),
             "data": data.get("panel") or _span(data, description),
             "cleaned": ", ".join(panel["notes"]) if panel else "",
+            "updated": _updates(learned, numbers),
             "fingerprint": data.get("sha256", ""),
             **{part: _span(each, description) for part, each in where.get("split", {}).items()},
             "scaling": scaling.get("steps", ""),
@@ -337,6 +338,16 @@ def _as_code(described: dict[str, Any]) -> str:
 
 def _named(names: Any) -> str:
     return shorten([repr(name) for name in names], NAMES)
+
+
+def _updates(learned: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """Describe the rows that updates took in, and whether they changed what was learned."""
+    if "rows_at_fit_" not in learned:
+        return ""
+    more = np.diff(numbers["panel.offsets"]) - learned["rows_at_fit_"]
+    series = f"{int((more > 0).sum())} of {len(more)} series"
+    changed = "scales or weights were" if "changed_rows_" in learned else "nothing was"
+    return f"{counted(int(more.sum()), 'row')} of {series} since the fit; {changed} learned again"
 
 
 def _columns(learned: dict[str, Any], panel: dict[str, Any] | None) -> str:
