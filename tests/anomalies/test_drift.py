@@ -52,8 +52,9 @@ def test_nothing_is_found_where_nothing_drifts() -> None:
     assert nothing.alarms == []
     assert str(nothing).splitlines()[0].startswith("mean error of 'sales' shows no shift in 100 steps: ")
     assert str(nothing).endswith(
-        "about 5% of runs of 40 steps have an alarm (1.25% by each monitor); in simulations up to 2.4 times as many if errors "
-        "depend on each other, since only 290 are known, and 6 times as many if the spread of errors wanders for long"
+        "about 5% of runs of 40 steps have an alarm (1.25% by each monitor); in simulations up to 2.4 times as "
+        "many if errors depend on each other, since only 290 are known, and 6 times as many if the spread of errors "
+        "wanders for long"
     )
     assert "290" not in replace(nothing, known=2_000).rate
 
