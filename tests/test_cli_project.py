@@ -18,6 +18,7 @@ import typer
 from tests.helpers.commands import tsforecast
 from tests.helpers.forecasters import wave
 from tsforecast import leaderboard
+from tsforecast.catalog.card import dataset_names
 from tsforecast.cli.app import COMMANDS, app
 
 
@@ -137,7 +138,14 @@ def test_each_command_has_two_examples_that_it_takes() -> None:
             assert f"tsforecast {example}" in command.epilog
             if "--help" not in words:
                 command.make_context(name, words, parent=typer.Context(group))
+    datasets = group.commands["datasets"]  # type: ignore[attr-defined]
     assert names == set(group.commands) - {"datasets"}  # type: ignore[attr-defined]
+    for command in (datasets, *datasets.commands.values()):
+        examples = [line.split()[1:] for line in command.epilog.splitlines()[1:] if line]
+        assert len(examples) == 2
+        for _, *words in examples:
+            datasets.make_context("datasets", words, parent=typer.Context(group))
+            assert {*words[1:]} <= {*dataset_names()}
 
 
 @pytest.mark.process

@@ -17,7 +17,7 @@ from tsforecast.cli.detect import detect
 from tsforecast.cli.extras import benchmark, check, compile_kernels, datasets_app, init, seal, track_sync
 from tsforecast.cli.forecast import audit, fit, inspect, leaderboard, plan, report
 from tsforecast.cli.monitor import monitor
-from tsforecast.cli.options import PlainGroup
+from tsforecast.cli.options import PlainGroup, shown_examples
 from tsforecast.cli.predict import predict
 from tsforecast.cli.scenario import scenario
 from tsforecast.cli.serve import export, serve
@@ -76,8 +76,7 @@ NAMES: dict[Callable[..., None], str] = {compile_kernels: "compile"}
 for command, examples in COMMANDS.items():
     # Options that the benchmark does not know are those of its script.
     own = {"allow_extra_args": True, "ignore_unknown_options": True} if command is benchmark else None
-    epilog = "\n\n".join(["Examples:", *(f"tsforecast {words}" for words in examples)])
-    app.command(NAMES.get(command), context_settings=own, epilog=epilog)(command)
+    app.command(NAMES.get(command), context_settings=own, epilog=shown_examples(*examples))(command)
 # Base of all errors of typer about arguments of a command, of which it exports this one alone.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 

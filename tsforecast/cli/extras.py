@@ -19,7 +19,16 @@ import typer
 
 from tsforecast.cli.console import console, echo
 from tsforecast.cli.data import default_ledger, horizon_of, protocol_of, read_panel, read_table
-from tsforecast.cli.options import Align, CutoffOptions, Data, DataOptions, Horizon, PlainGroup, expand_options
+from tsforecast.cli.options import (
+    Align,
+    CutoffOptions,
+    Data,
+    DataOptions,
+    Horizon,
+    PlainGroup,
+    expand_options,
+    shown_examples,
+)
 from tsforecast.cli.project import PROJECT, written
 from tsforecast.cli.wording import as_option, note_of
 from tsforecast.errors import DataError, Phrase, Problem, UnknownNameError, nearest, shorten
@@ -33,7 +42,12 @@ if TYPE_CHECKING:
     from tsforecast.data.panel import Panel
     from tsforecast.data.protocol import Protocol
 
-datasets_app = typer.Typer(cls=PlainGroup, help="List, show and download datasets.", invoke_without_command=True)
+datasets_app = typer.Typer(
+    cls=PlainGroup,
+    help="List, show and download datasets.",
+    invoke_without_command=True,
+    epilog=shown_examples("datasets", "datasets show co2-weekly"),
+)
 
 
 @datasets_app.callback()
@@ -52,7 +66,7 @@ def datasets(context: typer.Context) -> None:
     console.print(table)
 
 
-@datasets_app.command("show")
+@datasets_app.command("show", epilog=shown_examples("datasets show co2-weekly", "datasets show hapt"))
 def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
     """Show a dataset's card: its description and source, how it is read and tested."""
     from tsforecast.catalog.card import card
@@ -80,7 +94,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")])
     show_pairs(console, lines, f"{one.name}: {one.title}")
 
 
-@datasets_app.command("download")
+@datasets_app.command("download", epilog=shown_examples("datasets download bike-sharing", "datasets download uci-har"))
 def download_dataset(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
     """Fetch a dataset into the cache, check it and read it once."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn

@@ -412,6 +412,11 @@ ProjectFile = Annotated[
 ]
 
 
+def shown_examples(*examples: str) -> str:
+    """Return the end of a help: commands without their first word."""
+    return "\n\n".join(["Examples:", *(f"tsforecast {words}" for words in examples)])
+
+
 def expand_options(command: Callable[..., None], shared: bool = True) -> Callable[..., None]:
     """Let a command take the fields of its dataclass parameters as options after its own, if `shared` from a project.
 
