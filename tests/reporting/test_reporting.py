@@ -121,11 +121,15 @@ def test_sentences_under_the_table_hang_where_they_do_not_fit(board: Leaderboard
     under = text.getvalue().split("┘\n")[1]
     assert all(len(line) <= 50 and line == line.rstrip() for line in under.splitlines())
     assert "\n    " in under
+    naive = [name for name, verdict in board.verdicts.items() if verdict.outcome == "naive"]
+    sentences = [str(verdict) for verdict in board.verdicts.values() if verdict.outcome != "naive"]
+    place = next(at for at, name in enumerate(board.verdicts) if name in naive)
+    sentences.insert(place, f"{', '.join(naive[:-1])} and {naive[-1]} are naive forecasts too")
     whole = re.sub(r"\n(    |(?! ))", " ", under)  # a line begins anew where it begins with two spaces
     assert whole.rstrip().split("\n") == [
         f"{under.split(')')[0]}) {board.headline}. {board.summary_line}.".replace("\n", " "),
-        *(f"  {verdict}" for verdict in list(board.verdicts.values())[:-1]),
-        f"  {list(board.verdicts.values())[-1]} {board.audit_line}.",
+        *(f"  {sentence}" for sentence in sentences[:-1]),
+        f"  {sentences[-1]} {board.audit_line}.",
     ]
 
 

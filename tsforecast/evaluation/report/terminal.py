@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,7 +20,7 @@ OTHER_SKILL = "The skill that fit prints is another one: of its validation steps
 def show_leaderboard(
     board: ForecastResults, title: str | None, console: Console, note_of: Callable[[str], str] = str
 ) -> None:
-    """Print the table, a summary of the test and a sentence for each model, and on its intervals if they are scored."""
+    """Print table, summary, a sentence for each model, one for the naive family, and those on intervals with scores."""
     shown = board.display_table
     styles = {name: "green" for name, skill in zip(shown["model"], board.table["skill"], strict=True) if skill > 0}
     if title:
@@ -32,13 +32,23 @@ def show_leaderboard(
         wrap(console, f"{OTHER_SKILL}.")
     for note in board.notes:
         wrap(console, f"Note: {note_of(note)}.", then=" " * len("Note: "))
-    for verdict in board.verdicts.values():
-        wrap(console, verdict.sentence, first="  ", then="    ")
+    for sentence in _sentences(board):
+        wrap(console, sentence, first="  ", then="    ")
     if board.calibrations:
         wrap(console, "Intervals:")
     for calibration in board.calibrations.values():
         wrap(console, str(calibration), first="  ", then="    ")
     wrap(console, f"{board.audit_line}.")
+
+
+def _sentences(board: ForecastResults) -> Iterator[str]:
+    """Yield a sentence for each model; those of the naive family share one."""
+    naive = [name for name, verdict in board.verdicts.items() if verdict.outcome == "naive"]
+    for name, verdict in board.verdicts.items():
+        if name not in naive or len(naive) == 1:
+            yield verdict.sentence
+        elif name == naive[0]:
+            yield f"{', '.join(naive[:-1])} and {naive[-1]} are naive forecasts too"
 
 
 def show_classification(
