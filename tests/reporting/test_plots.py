@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,8 @@ from tsforecast.forecasters.neural import GRUForecaster
 from tsforecast.leakage.audit import audit
 from tsforecast.search.search import RaySearch
 from tsforecast.sequences.baselines import NearestNeighborClassifier
+from tsforecast.sequences.neural import GRUClassifier
+from tsforecast.sequences.rocket import RocketClassifier
 
 EVIL = "<script>alert(1)</script>"
 
@@ -112,3 +115,20 @@ def test_a_search_draws_its_trials() -> None:
     axes = search.plot()
     assert axes.get_xlabel() == "trial, in order of their start"
     assert "best settings" in search._repr_html_()
+
+
+@pytest.mark.long
+def test_objects_in_a_notebook_are_shown_once_with_all_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # as in a kernel, where rich displays what it prints
+    board = leaderboard(["mean"], shops(), horizon=3, origins=3)
+    assert "mean" in repr(board)
+    assert board.headline in unescape(board._repr_html_())
+    waves = [np.sin(np.arange(12) * (1 + i % 2) + i / 9) for i in range(24)]
+    models = {"one": NearestNeighborClassifier(), "two": RocketClassifier(random_state=0)}
+    found = compare_classifiers(models, waves, ["slow", "fast"] * 12, np.repeat([*"abcdef"], 4))
+    assert {verdict.outcome for verdict in found.verdicts.values()} == {"better", "reference"}
+    assert "one" in repr(found)
+    html = unescape(found._repr_html_())
+    assert all(verdict.sentence in html for verdict in found.verdicts.values())
+    network = GRUClassifier(units=4, max_epochs=2, random_state=0).fit(waves, ["slow", "fast"] * 12)
+    assert "naive" not in network._repr_html_()

@@ -126,7 +126,7 @@ class AuditReport:
 
     def _repr_html_(self) -> str:
         facts = {"precision and level": self.verdict, "an audit cannot see": "; ".join(self.unseen)}
-        return facts_html(f"Audit: {self.outcome}", facts, Grid.of_frame("findings", self.shown))
+        return facts_html(f"Audit: {self.outcome}", facts.items(), Grid.of_frame("findings", self.shown))
 
 
 def _sentence(row: Any) -> str:

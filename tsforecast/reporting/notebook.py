@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,10 @@ class Framed:
         return Frame(self.to_html(), height)
 
 
-def facts_html(title: str, facts: Mapping[str, object], grid: Grid | None = None) -> str:
-    """Return a title, facts by name, and the first rows of a table, as HTML without scripts; data are escaped."""
+def facts_html(title: str, facts: Iterable[tuple[str, object]], grid: Grid | None = None) -> str:
+    """Return a title, named facts, and the first rows of a table, as HTML without scripts; data are escaped."""
     rows = [f'<tr><th style="{CELL}">{escape(name)}</th><td style="{CELL}">{escape(fact)}</td></tr>'
-            for name, fact in facts.items()]  # fmt: skip
+            for name, fact in facts]  # fmt: skip
     parts = [f"<strong>{escape(title)}</strong>", f"<table>{''.join(rows)}</table>" if rows else ""]
     if grid is not None and grid.rows:
         heads = "".join(f'<th style="{CELL}">{escape(name)}</th>' for name in grid.columns)
@@ -68,7 +68,7 @@ class FittedCard:
         if not hasattr(self, self._fitted_attribute):
             found: str = super()._repr_html_()  # type: ignore[misc]  # the diagram of scikit-learn
             return found
-        return facts_html(f"{type(self).__name__}, fitted", self.card())
+        return facts_html(f"{type(self).__name__}, fitted", self.card().items())
 
     def _repr_mimebundle_(self: Any, **kwargs: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
@@ -89,9 +89,13 @@ class FittedCard:
             best = min(scored, key=lambda epoch: epoch.valid_loss) if scored else history[-1]
             facts["training"] = f"{history[-1].number} epochs, {sum(epoch.seconds for epoch in history):.1f} s"
             if best.skill is not None:
-                facts["validation"] = (
-                    f"{percent(round(best.skill, 3))} of the loss of the naive forecast removed in epoch {best.number}"
+                other = (
+                    "the naive forecast"
+                    if hasattr(self, "horizon_")
+                    else "an answer that is the same for all recordings"
                 )
+                removed = percent(round(best.skill, 3))
+                facts["validation"] = f"{removed} of the loss of {other} removed in epoch {best.number}"
         return facts
 
 

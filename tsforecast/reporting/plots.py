@@ -80,7 +80,7 @@ class SeriesPlots:
             rows.append((self.ids[i], length, first, last))
         grid = Grid.of("series", ("series", "steps", "first", "last"), rows)
         title = repr(self) + (f"; the first {SHOWN}:" if len(self) > SHOWN else "")
-        return facts_html(title, {name: fact for name, fact in facts.items() if fact}, grid)
+        return facts_html(title, [(name, fact) for name, fact in facts.items() if fact], grid)
 
     def plot(
         self: Any, series: Any = None, *, target: Any = None, last: int | None = None, unit: str = "", ax: Any = None

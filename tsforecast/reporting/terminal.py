@@ -18,7 +18,8 @@ def printed(show: Callable[[Console], None]) -> str:
     """Return as text, without styles, the output of a function on a console as wide as the terminal."""
     # Borders are plain characters where the output cannot hold others.
     file = TextIOWrapper(BytesIO(), getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace", newline="")
-    show(Console(file=file, color_system=None))
+    # In a notebook a console of rich would display its output there instead of writing it to the file.
+    show(Console(file=file, color_system=None, force_jupyter=False))
     file.seek(0)
     return file.read().rstrip("\n")
 

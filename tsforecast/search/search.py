@@ -268,7 +268,9 @@ class RaySearch(SearchViews, Forecaster):  # type: ignore[misc]  # plot draws tr
     ) -> None:
         """Run the trials, and fit the best settings with `fit`; `identity` is that of further data."""
         logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)  # no word on widgets in a notebook
-        from tsforecast.search.tuner import tune  # loads Ray
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of Ray's tqdm, in a notebook without widgets
+            from tsforecast.search.tuner import tune  # loads Ray
 
         setup, oldest = self._setup(objectives), objectives[-1]
         longest = int(oldest.part.lengths.max()) - oldest.settings.get("horizon", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 import time
 import uuid
@@ -44,6 +45,7 @@ from tsforecast.search.storage import (
 )
 from tsforecast.search.suggest import JOB, SCORE, Rules
 from tsforecast.search.trial import Score, TrialSetup, judge, run_job
+from tsforecast.training.history import rewrite_line
 
 logger = logging.getLogger("tsforecast")
 Listener = Callable[[str, dict[str, Any]], None]  # called with "epoch" or "done", and the result of a trial
@@ -412,23 +414,28 @@ def _error_text(error: Exception) -> str:
 def _show_progress(verbose: int, space: Space, spec: SearchSpec, over: list[TrialRecord]) -> Iterator[Listener]:
     """Listen to the trials of a search, some of which are over already, and show their progress.
 
-    With `verbose` that is a bar at a terminal, and a line for each trial elsewhere, such as in the log file of a search
-    that runs overnight. Either way the logger gets the lines.
+    With `verbose` that is a bar at a terminal, one line in a notebook, and a line for each trial elsewhere, such as in
+    the log file of a search that runs overnight. Either way the logger gets the lines.
     """
     from rich import get_console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = get_console()
-    at_terminal = console.is_terminal or console.is_jupyter
+    in_notebook = verbose and console.is_jupyter
+    at_terminal = console.is_terminal and not console.is_jupyter
 
     def log_line(line: str) -> None:
         logger.info("search: %s", line)
-        if verbose and not at_terminal:
+        if in_notebook:
+            rewrite_line(line)
+        elif verbose and not at_terminal:
             console.print(line, highlight=False, soft_wrap=True)
 
     size, trials, reference = space.describe(spec.trials), spec.trials, spec.reference
     log_line(size)
-    if verbose and at_terminal:
+    if in_notebook:
+        sys.stdout.write("\n")
+    elif verbose and at_terminal:
         console.print(size, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
     done, began = len(over), time.monotonic()
@@ -452,6 +459,8 @@ def _show_progress(verbose: int, space: Space, spec: SearchSpec, over: list[Tria
             yield listen
         finally:
             _listeners.remove(listen)
+            if in_notebook:
+                sys.stdout.write("\n")
 
 
 def _best_so_far(best: float, reference: str) -> str:

@@ -39,9 +39,8 @@ def show_epochs(verbose: int, max_epochs: int, name: str, on_epoch: OnEpoch | No
 
     def report(epoch: Epoch) -> None:
         logger.log(logging.INFO if verbose else logging.DEBUG, "%s %s", name, describe(epoch))
-        if verbose and console.is_jupyter:  # where rich asks for widgets: one line, written again
-            sys.stdout.write(f"\r{name} {describe(epoch).partition(', rate')[0]}")
-            sys.stdout.flush()
+        if verbose and console.is_jupyter:
+            rewrite_line(f"{name} {describe(epoch).partition(', rate')[0]}")
         elif verbose:
             progress.update(task, completed=epoch.number, description=describe(epoch).partition(", rate")[0])
         if on_epoch:
@@ -62,6 +61,12 @@ def show_epochs(verbose: int, max_epochs: int, name: str, on_epoch: OnEpoch | No
         yield report
     if console.is_jupyter:
         sys.stdout.write("\n")
+
+
+def rewrite_line(line: str) -> None:
+    """Write a line over the one before, in a notebook, where a bar of rich would ask for widgets."""
+    sys.stdout.write(f"\r{line:<76}")  # blanks cover a longer line
+    sys.stdout.flush()
 
 
 def describe(epoch: Epoch) -> str:
