@@ -117,6 +117,12 @@ def test_a_missing_text_is_named_where_none_was_missing_in_training() -> None:
         model.predict(future=known)
 
 
+@pytest.mark.parametrize("kind", [object, "string", "category"])
+def test_a_column_of_text_may_be_empty_in_all_rows(kind: str | type, linear: ReductionForecaster) -> None:
+    context = FRAME[:STEPS].assign(kind=pd.Series([None] * STEPS, dtype=kind))
+    assert np.isfinite(linear.predict(context, future=FRAME[STEPS:])["sales"]).all()
+
+
 def test_a_saved_model_keeps_the_texts(fitted: NeuralForecaster, linear: ReductionForecaster, tmp_path: Path) -> None:
     new = AHEAD.assign(kind="Easter")
     for model in (fitted, linear):

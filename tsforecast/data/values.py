@@ -205,8 +205,8 @@ def codes_of(column: nw.Series[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
         native = native if hasattr(native, "dictionary") else native.dictionary_encode()
         numbers = native.indices.to_numpy(zero_copy_only=False)
         names = native.dictionary.to_numpy(zero_copy_only=False)
-    codes, order = pd.factorize(numbers)
-    return codes, names[order.astype(np.int64)]
+    codes, order = pd.factorize(numbers)  # nulls have code -1, and no name where there is nothing else
+    return codes, names[order.astype(np.int64)] if len(names) else np.empty(len(order), dtype=object)
 
 
 def distinct(column: Any) -> tuple[Any, Callable[[], NDArray[np.int64]]]:
