@@ -81,7 +81,12 @@ async def client(port: int, wanted: Iterator[bytes], seconds: list[float]) -> No
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for body in wanted:
         began = time.perf_counter()
-        lines = ("POST /forecast HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}")
+        lines = (
+            "POST /forecast HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        )
         writer.write("\r\n".join([*lines, "\r\n"]).encode() + body)
         answer = await reader.readuntil(b"\r\n\r\n")
         size = int(answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])

@@ -19,7 +19,7 @@ from tsforecast import ConformalForecaster, EnsembleForecaster, GRUForecaster, P
 from tsforecast.errors import ParameterError
 from tsforecast.sequences.classifier import Classifier
 from tsforecast.sequences.neural import NeuralClassifier
-from tsforecast.serving.app import Server, served
+from tsforecast.serving.app import Server, hosts_of, served
 from tsforecast.serving.model import ServedForecaster
 from tsforecast.serving.worker import Limits
 
@@ -231,7 +231,8 @@ def test_an_answer_that_takes_too_long_is_refused_and_a_slow_body_as_well() -> N
         place = server.url.removeprefix("http://").split(":")
         with socket.create_connection((place[0], int(place[1]))) as slow:
             slow.sendall(
-                b"POST /forecast HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+                b"POST /forecast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 9\r\n\r\n{"
             )
             assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
 
@@ -286,3 +287,39 @@ def test_a_port_that_is_taken_is_one_sentence(server: Server, shops: GRUForecast
         Server(shops, port=70_000)
     with pytest.raises(ParameterError, match="a server needs a forecaster or a classifier: got a dict"):
         Server({}, port=0)
+
+
+def asked_by(url: str, name: str) -> tuple[int, str]:
+    """Return status and body of a request whose header Host is `name`."""
+    place = url.removeprefix("http://").rsplit(":", 1)
+    with socket.create_connection((place[0], int(place[1])), timeout=30) as line:
+        line.sendall(f"GET /model HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        with line.makefile("rb") as answer:
+            status, _, body = answer.read().decode().partition("\r\n\r\n")
+    return int(status.split()[1]), body
+
+
+def test_a_server_on_this_machine_answers_no_request_for_another_name(server: Server, shops: GRUForecaster) -> None:
+    port = server.url.rsplit(":", 1)[1]
+    for name in ("localhost", f"LOCALHOST:{port}", "localhost.", "127.0.0.1", f"127.0.0.1:{port}", f"[::1]:{port}", ""):
+        assert asked_by(server.url, name)[0] == 200, name
+    for name in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example"):
+        assert asked_by(server.url, name)[0] == 421, name
+    assert asked_by(server.url, "evil.example")[1] == (
+        '{"error": "the header Host must be one of 127.0.0.1, ::1, localhost: got \'evil.example\'; ask by one of '
+        'these, or start the server with --allowed-hosts"}'
+    )
+    with Server(shops, port=0, allowed_hosts=["forecasts.example:443"]) as other:
+        assert [asked_by(other.url, name)[0] for name in ("forecasts.example", "evil.example")] == [200, 421]
+    with Server(shops, port=0, allowed_hosts=["*"]) as other:
+        assert asked_by(other.url, "evil.example")[0] == 200
+
+
+def test_a_server_for_other_machines_answers_by_any_name_unless_some_are_given() -> None:
+    assert hosts_of("0.0.0.0", "0.0.0.0", []) is None
+    assert hosts_of("::", "::", ["a.example"]) == {"localhost", "127.0.0.1", "::1", "::", "a.example"}
+
+
+def test_an_address_of_another_machine_is_one_sentence_with_its_remedy(shops: GRUForecaster) -> None:
+    with pytest.raises(ParameterError, match=r"203\.0\.113\.5:\d+ must be .*; name another host, such as 127\.0\.0\.1"):
+        Server(shops, port=0, host="203.0.113.5")

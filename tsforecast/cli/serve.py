@@ -38,6 +38,13 @@ def serve(
     max_batch: Annotated[
         int, typer.Option(help="Waiting requests that are computed in one pass; 1 computes each alone.")
     ] = 64,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further names by which clients may ask, such as that of a proxy; * for any. "
+            "On 127.0.0.1 other names than localhost are refused with status 421."
+        ),
+    ] = None,
     trust: Trust = None,
 ) -> None:
     """Answer requests over HTTP with a saved model: JSON rows in, forecasts or labels out, until Ctrl-C.
@@ -53,7 +60,7 @@ def serve(
         from tsforecast.serving.worker import Limits
 
         limits = Limits(max_bytes, max_rows, max_seconds, max_waiting, max_batch, max_horizon)
-        server = Server(saved_model(model, words_of(trust)), port, host, limits)
+        server = Server(saved_model(model, words_of(trust)), port, host, limits, words_of(allowed_hosts))
 
     def started() -> None:
         echo(f"{model} answers at {server.url}; stop with Ctrl-C")

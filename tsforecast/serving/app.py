@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import ipaddress
 import json
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -73,14 +75,50 @@ REFUSALS = {
     408: "The body took too long",
     413: "More bytes or rows than the limits",
     415: "Another type than application/json",
+    421: "The header Host names another server",
     422: "Data that the model cannot use",
     503: "Too many requests at a time, see Retry-After",
     504: "The answer took too long",
 }
 
 
-def application(model: Served, worker: Worker, limits: Limits) -> FastAPI:
-    """Return the application; `worker` answers with `model`."""
+class HostCheck:
+    """Only requests whose header ``Host`` has one of some names.
+
+    A page of another site can have its name point to this machine (DNS rebinding), and then ask as if from the same
+    site; its requests still name that site. Requests without the header come from no browser.
+    """
+
+    def __init__(self, app: Any, names: frozenset[str]) -> None:
+        self.app, self.names = app, names
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        got = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1")
+        if scope["type"] != "http" or not got or _host_of(got) in self.names:
+            await self.app(scope, receive, send)
+            return
+        names = ", ".join(sorted(self.names))
+        remedy = "ask by one of these, or start the server with --allowed-hosts"
+        problem = Problem(f"the header Host must be one of {names}", f"got {got[:80]!r}", remedy)
+        await _json(written({"error": str(problem)}), 421)(scope, receive, send)
+
+
+def _host_of(given: str) -> str:
+    """Return the name in a header ``Host``, without its port."""
+    name = given.partition("]")[0].lstrip("[") if given.startswith("[") else given.partition(":")[0]
+    return name.strip().lower().rstrip(".")
+
+
+def hosts_of(host: str, bound: str, allowed: Iterable[str]) -> frozenset[str] | None:
+    """Return the names by which a server that listens on `bound` may be asked; None for any."""
+    allowed = [*allowed]
+    if "*" in allowed or not (allowed or ipaddress.ip_address(bound.partition("%")[0]).is_loopback):
+        return None
+    return frozenset({"localhost", "127.0.0.1", "::1", host.lower(), bound, *(_host_of(name) for name in allowed)})
+
+
+def application(model: Served, worker: Worker, limits: Limits, hosts: frozenset[str] | None = None) -> FastAPI:
+    """Return the application; `worker` answers with `model`, to requests for one of `hosts`, or for any."""
     about = model.about()
     facts = json.dumps(about | {"limits": vars(limits)}, default=str).encode()
     app = FastAPI(title=f"tsforecast {about['name']}", version=__version__, docs_url=None, redoc_url=None)
@@ -137,6 +175,8 @@ def application(model: Served, worker: Worker, limits: Limits) -> FastAPI:
     for status in (404, 405):
         app.add_exception_handler(status, elsewhere)
     app.add_exception_handler(Exception, failed)
+    if hosts is not None:
+        app.add_middleware(HostCheck, names=hosts)
     return app
 
 
@@ -261,6 +301,10 @@ class Server:
     host : str
         Address to listen on. There is no authentication: on others than this machine's own, everybody may ask.
     limits : Limits, optional
+    allowed_hosts : sequence of str
+        Further names by which clients may ask, as their header ``Host`` has them; ``"*"`` for any. A server that
+        listens on this machine's own address is asked by ``localhost``, that address, or these; others by any name,
+        unless some are given.
 
     Attributes
     ----------
@@ -285,14 +329,22 @@ class Server:
     b'{"forecast": {"y": [1.0, 2.0]}, "notes": []}'
     """
 
-    def __init__(self, model: Any, port: int = 8000, host: str = "127.0.0.1", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        port: int = 8000,
+        host: str = "127.0.0.1",
+        limits: Limits | None = None,
+        allowed_hosts: Iterable[str] = (),
+    ) -> None:
         limits = limits or Limits()
         self._socket = listening(host, port)
         try:
             self.model = served(load(model) if isinstance(model, (str, Path)) else model, limits)
             self.model.warm_up()
             self._worker = Worker(self.model.answer, limits.max_batch)
-            app = application(self.model, self._worker, limits)
+            hosts = hosts_of(host, self._socket.getsockname()[0], allowed_hosts)
+            app = application(self.model, self._worker, limits, hosts)
         except BaseException:
             self._socket.close()
             raise
@@ -355,5 +407,7 @@ def listening(host: str, port: int) -> socket.socket:
         if made is not None:
             made.close()
         must = f"{host}:{port} must be an address of this machine that is free"
-        raise ParameterError(Problem(must, reason(error), "name another port, or 0 for a free one")) from error
+        taken = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "name another port, or 0 for a free one" if taken else "name another host, such as 127.0.0.1"
+        raise ParameterError(Problem(must, reason(error), remedy)) from error
     return made
