@@ -8,6 +8,7 @@ TITLES = {
     ("normal", 0.0): "no memory",
     ("normal", 0.5): "autocorrelation 0.5",
     ("normal", 0.8): "autocorrelation 0.8",
+    ("t4", 0.0): "t of 4 degrees",
     ("t4", 0.5): "t of 4 degrees, 0.5",
     ("volatile", 0.0): "spread that wanders",
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import anomaly_tables
 import cluster_tables
 import drift_tables
 import gallery_tables
@@ -39,6 +40,7 @@ RECORDINGS = DOCS / "benchmarks" / "recordings.md"
 SCALE = DOCS / "how-to" / "scale.md"
 SERVING = DOCS / "how-to" / "serving.md"
 HIERARCHIES = DOCS / "how-to" / "hierarchies.md"
+ANOMALIES = DOCS / "how-to" / "anomalies.md"
 UPDATE = DOCS / "how-to" / "update.md"
 NAIVE = ("naive", "seasonal-naive", "drift", "mean", "window-average")
 SENSED = {  # models of the sensors -> titles
@@ -550,6 +552,11 @@ DRAWN = {
     HIERARCHIES: {
         "reconciliation": lambda: hierarchy_tables.methods(rows("hierarchies")),
         "levels": lambda: hierarchy_tables.levels(rows("hierarchies"), "bike-sharing"),
+    },
+    ANOMALIES: {
+        "stretches": lambda: anomaly_tables.stretches(rows("anomalies")),
+        "taxis": lambda: anomaly_tables.windows(rows("anomalies"), "nyc-taxi"),
+        "machine": lambda: anomaly_tables.windows(rows("anomalies"), "machine-temperature"),
     },
     UPDATE: {
         "false alarms": lambda: drift_tables.false_alarms(rows("drift")),
