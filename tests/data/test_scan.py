@@ -499,3 +499,13 @@ def test_a_small_file_is_read_into_memory_in_double_precision(tmp_path: Path) ->
     panel, scanned = Panel.of(tmp_path / "sales.csv"), Panel.of([tmp_path / "sales.csv"])
     assert (panel.values.dtype, scanned.values.dtype) == (np.float64, np.float32)
     assert panel.fingerprint() == Panel.of(frame).fingerprint()
+
+
+def test_a_small_file_of_later_rows_is_read_as_the_fitted_one_was(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02}" for day in range(1, 31)]
+    frame = pl.DataFrame({"day": days, "sales": np.arange(30) + 0.1})
+    frame[:20].write_csv(tmp_path / "old.csv")
+    frame.write_csv(tmp_path / "all.csv")
+    model = SeasonalNaiveForecaster(horizon=1).fit(tmp_path / "old.csv")
+    assert model.predict(tmp_path / "all.csv")["sales"].to_list() == [23.1]
+    assert model.update(tmp_path / "all.csv").last_update.startswith("10 new rows ")

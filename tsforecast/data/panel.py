@@ -336,7 +336,8 @@ class Panel(Series):
         """
         named = Phrase(what, "context")
         if is_files(data) and self.source.form == "frame" and not self.source.time_in_index:
-            data = Panel.open(data) if is_panel(data) else self._scanned(data)
+            small = small_table(data)
+            data = Panel.open(data) if is_panel(data) else self._scanned(data) if small is None else small
         if isinstance(data, Panel):
             other = coded_like(data, self.roles.categories, named)
         elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
@@ -345,9 +346,10 @@ class Panel(Series):
             roles = Roles() if wide or frames.is_series(data) else self.roles.given
             targets: Literal["all", "one"] = "all" if wide else "one"
             table = frames.read(data, roles, time, self.source.id, targets=targets, like=self)
-            step, cleaning = (self.frequency if table.kind == self.kind else None), self.cleaning
-            if step is None:  # refused below
-                cleaning = replace(cleaning, resample=None, aggregate="mean", tolerance=None)
+            step = self.frequency if table.kind == self.kind else None  # which is refused below
+            cleaning = (
+                self.cleaning if step else replace(self.cleaning, resample=None, aggregate="mean", tolerance=None)
+            )
             if not cleaning.sort:
                 raise_any(quality.several_series(table, named))
             other = self._build(frames.stack(table) if wide else table, step, self.season_length, cleaning)
@@ -494,7 +496,5 @@ class Panel(Series):
 def _opened(folder: str, fingerprint: str) -> Panel:
     """Return the panel that a reference stands for."""
     if (panel := Panel.open(folder)).fingerprint() != fingerprint:
-        raise DataError(
-            f"the folder {folder!r} must hold the panel that was read: it has changed; scan the files again"
-        )
+        raise DataError(f"the folder {folder!r} must hold the panel that was read: it has changed; scan again")
     return panel
