@@ -188,3 +188,17 @@ def test_where_no_row_can_be_found_alone_a_sentence_has_the_numbers() -> None:
     )
     assert len(detect(numbers, MeanForecaster()).facts.sentences) == 2
     assert not np.isfinite(found.rows["high"]).any()
+
+
+def test_a_plot_has_the_observations_and_circles_at_the_points_of_one_series() -> None:
+    found = detect(panel_of(table(shops=2)), SeasonalNaiveForecaster(horizon=24), level=0.05, step=24, learn=500)
+    axes, other = found.plot(), found.plot("s1")
+    lines = {line.get_label(): line for line in axes.lines}
+    rows = found.rows[found.rows["series"] == "s0"]
+    np.testing.assert_array_equal(lines["observed"].get_ydata(), rows["y"])
+    assert len(lines["point"].get_xdata()) == rows["anomaly"].sum() > 0
+    assert len(axes.patches) == (found.to_frame()["kind"] == "collective").sum() > 0
+    assert other.lines[1].get_ydata().min() > 50
+    assert "collective" in found._repr_html_()
+    with pytest.raises(DataError, match="series must be one of which rows were judged: got 's9'; choose from"):
+        found.plot("s9")

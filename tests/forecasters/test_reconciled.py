@@ -179,6 +179,8 @@ def test_a_board_has_errors_by_level_beside_those_of_base_forecasts() -> None:
         DataError, match="every series must be one of the hierarchy: 'total', 'n', 's' and 4 more are not"
     ):
         board.by_level(other)
+    with pytest.raises(ParameterError, match="hierarchy must be a Hierarchy: got str; make one"):
+        board.by_level("region")
 
 
 def test_a_board_scores_the_quantiles_of_paths() -> None:

@@ -139,7 +139,7 @@ def test_series_that_begin_later_count_as_zero_before_and_those_that_end_apart_a
         DataError, match="series of a hierarchy must end together: 'b' ends 2 steps before others; give"
     ):
         Hierarchy.of(panel(early), "region").with_sums(panel(early))
-    with pytest.raises(DataError, match="must hold the series of the hierarchy: '1' are missing"):
+    with pytest.raises(DataError, match="must hold the series of the hierarchy: '1' is missing"):
         tree.with_sums([np.arange(3.0)])
     with pytest.raises(DataError, match="must hold the series of the hierarchy alone: they have '2'; leave them out"):
         tree.with_sums([np.arange(3.0)] * 3)

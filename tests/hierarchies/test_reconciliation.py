@@ -183,7 +183,7 @@ def above(name: str) -> set[str]:
         (
             lambda frame: frame[frame["id"] != "n"],
             {},
-            "forecasts must hold all of 8 names of the hierarchy: 'n' are missing",
+            "forecasts must hold all of 8 names of the hierarchy: 'n' is missing",
         ),
         (
             lambda frame: frame.drop(frame.index[(frame["id"] == "n") & (frame["day"] == 1)]),

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tsforecast.reporting.figures import COLOURS, INK, SHADE, brief, canvas, in_style
 from tsforecast.reporting.page import CaptionedFigure, captioned, page
+from tsforecast.reporting.plots import time_axis
 from tsforecast.reporting.tables import Grid, cell
 
 FIGURES = 6  # series of a page that are drawn
@@ -69,8 +69,13 @@ def figures_of(events: pd.DataFrame, rows: pd.DataFrame) -> list[CaptionedFigure
 
 @in_style()
 def _figure(rows: pd.DataFrame, events: pd.DataFrame) -> Figure:
-    """Draw observations, forecasts and anomalies of one series."""
     figure, axes = canvas()
+    draw(rows, events, axes)
+    return figure
+
+
+def draw(rows: pd.DataFrame, events: pd.DataFrame, axes: Axes) -> None:
+    """Draw observations, forecasts and anomalies of one series."""
     times, drawn = rows["time"].to_numpy(), _thinned(rows["y"].to_numpy(dtype=np.float64))
     axes.plot(times[drawn], rows["forecast"].to_numpy()[drawn], color=COLOURS[0], lw=0.7, label="forecast")
     axes.plot(times[drawn], rows["y"].to_numpy()[drawn], color=INK, lw=0.7, label="observed")
@@ -80,8 +85,7 @@ def _figure(rows: pd.DataFrame, events: pd.DataFrame) -> Figure:
         axes.plot(points["time"].to_numpy(), points["y"].to_numpy(), label="point", **look)
     for event in events[events["kind"] == "collective"].itertuples():
         axes.axvspan(event.start, event.end, color=COLOURS[3], alpha=SHADE, lw=0)
-    _time_axis(axes, times)
-    return figure
+    time_axis(axes, times)
 
 
 def _thinned(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -91,13 +95,3 @@ def _thinned(values: NDArray[np.float64]) -> NDArray[np.int64]:
     bins = np.array_split(np.arange(len(values)), BINS)
     filled = np.where(np.isnan(values), np.nanmean(values), values)
     return np.unique([part[place(filled[part])] for part in bins for place in (np.argmin, np.argmax)])
-
-
-def _time_axis(axes: Axes, times: NDArray[np.generic]) -> None:
-    """Label an axis of dates or of steps."""
-    dates = times.dtype.kind == "M"
-    axes.set_xlabel("time" if dates else "step")
-    if dates:
-        locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

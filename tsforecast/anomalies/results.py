@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from tsforecast.anomalies.calibration import SumTail
-from tsforecast.anomalies.report import html_anomalies
-from tsforecast.errors import counted
+from tsforecast.anomalies.report import draw, grid_of, html_anomalies
+from tsforecast.errors import DataError, Problem, counted, nearest
 from tsforecast.files import write_or_return
 from tsforecast.provenance import __version__
-from tsforecast.reporting.figures import percent
+from tsforecast.reporting.figures import in_style, percent
+from tsforecast.reporting.notebook import facts_html
+from tsforecast.reporting.plots import axes_of
 from tsforecast.reporting.tables import json_text
 
 COLUMNS = (
@@ -149,6 +151,46 @@ class Anomalies:
 
     def __str__(self) -> str:
         return self.headline
+
+    def plot(self, series: Any = None, target: Any = None, ax: Any = None) -> Any:
+        """Draw numbers and forecasts of one series, with circles for points and shades for collective anomalies.
+
+        Parameters
+        ----------
+        series, target : optional
+            Those of the rarest anomaly unless given; of the first row where nothing is found.
+        ax : matplotlib.axes.Axes, optional
+            New ones unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        DataError
+            When no row of the series or target was judged.
+        """
+        first = (self._events if len(self._events) else self.rows).iloc[0]
+        wanted = {"series": first["series"] if series is None else series}
+        wanted["target"] = first["target"] if target is None else target
+        own, mine = self.rows, self._events
+        for name, value in wanted.items():
+            if value not in (judged := own[name].unique().tolist()):
+                must = f"{name} must be one of which rows were judged"
+                raise DataError(Problem(must, f"got {value!r}", nearest(value, judged)))
+            own, mine = own[own[name] == value], mine[mine[name] == value]
+        axes = axes_of(ax)
+        with in_style():
+            draw(own, mine, axes)
+        axes.set_ylabel(str(wanted["target"]))
+        axes.set_title(str(wanted["series"]), loc="left")
+        axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+        return axes
+
+    def _repr_html_(self) -> str:
+        facts = [("level", "; ".join(self.facts.sentences))]
+        return facts_html(self.headline, facts, grid_of(self._events) if len(self._events) else None)
 
     def to_json(self, path: str | Path | None = None) -> str | None:
         """Return anomalies and what they are compared with as JSON, or write them to a file.

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pandas as pd
 
 from tsforecast.checks import one_of
-from tsforecast.errors import DataError, ParameterError, UnknownNameError, nearest, raise_any, shorten
+from tsforecast.errors import DataError, ParameterError, Problem, UnknownNameError, nearest, raise_any, shorten
 from tsforecast.estimators.registry import NAIVE_FAMILY
 from tsforecast.evaluation import metrics
 from tsforecast.evaluation.calibration import Calibration, calibrations
@@ -331,6 +331,11 @@ class ForecastResults(Results):
         >>> leaderboard([], panel, horizon=1, origins=3, metric="mae").by_level(tree)["naive"].tolist()
         [3.0, 1.5]
         """
+        if not isinstance(hierarchy, Hierarchy):
+            got = f"got {type(hierarchy).__name__}"
+            raise ParameterError(
+                Problem("must be a Hierarchy", got, "make one with Hierarchy.of", parameter="hierarchy")
+            )
         return errors_by_level(self.rows, hierarchy.level_of, self.metric)[list(self._errors.index)]
 
     @cached_property

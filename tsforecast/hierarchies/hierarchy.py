@@ -269,12 +269,17 @@ class Hierarchy:
         return found
 
 
+def absent(names: Sequence[str]) -> str:
+    """Return that names are missing, in words."""
+    return f"{shorten([*map(repr, names)])} {'are' if names[1:] else 'is'} missing"
+
+
 def _places(panel: Panel, names: Sequence[str], what: str, remedy: str = "") -> list[int]:
     """Return the positions of names in a panel, which must hold `what`: these and no others."""
     place = {str(name): at for at, name in enumerate(panel.ids)}
     problems = list[str]()
     if missing := [name for name in names if name not in place]:
-        problems.append(Problem(f"the data must hold {what}", f"{shorten([*map(repr, missing)])} are missing", remedy))
+        problems.append(Problem(f"the data must hold {what}", absent(missing), remedy))
     if unknown := [name for name in place if name not in set(names)]:
         hint = "leave them out" if set(names) & set(place) else nearest(unknown[0], names)
         problems.append(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tsforecast.checks import flag, one_of
 from tsforecast.errors import DataError, ParameterError, Phrase, Problem, counted, nearest, raise_any, shorten
-from tsforecast.hierarchies.hierarchy import Hierarchy
+from tsforecast.hierarchies.hierarchy import Hierarchy, absent
 from tsforecast.hierarchies.reconciliation import METHODS, OF_ERRORS, Covariance, Method, Reconciler, shares_of
 
 Floats = NDArray[np.float64]
@@ -191,7 +191,7 @@ def _places(
     given = {str(name) for name in frame[id].to_list()}
     problems = list[str]()
     if missing := [name for name in names if name not in given]:
-        got = f"{shorten([*map(repr, missing)])} are missing"
+        got = absent(missing)
         problems.append(Problem(f"{what} must hold all of {len(names)} names of the hierarchy", got))
     if what == "forecasts" and not there.all():
         other = str(frame[id][int(np.argmin(there))])
