@@ -232,6 +232,15 @@ def test_the_default_one_is_saved_and_loaded_and_others_say_how_to_be_kept(strat
     assert not (tmp_path / "other").exists()
 
 
+def test_a_loaded_one_forecasts_the_same_to_the_bit(tmp_path: Path) -> None:
+    for seed, (rows, horizon, window) in enumerate([(220, 15, 42), (211, 16, 32), (353, 15, 34)]):
+        model = ReductionForecaster(horizon=horizon, window=window).fit(50 + wave(rows, seed))
+        model.save(tmp_path / str(seed))
+        again = load(tmp_path / str(seed))
+        assert again.regressors_[0].coef_.strides == model.regressors_[0].coef_.strides
+        assert again.predict().tolist() == model.predict().tolist()
+
+
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ParameterError) as caught:
         ReductionForecaster(Ridge, "directly", window=0, max_windows=0, instance_norm=None).fit(wave())

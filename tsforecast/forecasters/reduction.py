@@ -183,7 +183,11 @@ class ReductionForecaster(WindowedForecaster):
         if y.shape[1] > 1 and not get_tags(regressor).target_tags.multi_output:
             regressor = MultiOutputRegressor(regressor)
         options = {} if weights is None else {"sample_weight": weights[valid]}
-        return regressor.fit(X[valid], y[valid] if y.shape[1] > 1 else y[valid, 0], **options)
+        regressor.fit(X[valid], y[valid] if y.shape[1] > 1 else y[valid, 0], **options)
+        if self.regressor is None:
+            # In the order in memory that `load` gives: products with another one differ in the last digit.
+            regressor.coef_ = np.ascontiguousarray(regressor.coef_)
+        return regressor
 
     @property
     def _block(self) -> int:
