@@ -11,7 +11,7 @@ import pytest
 
 from tsforecast.errors import ParameterError
 from tsforecast.evaluation.leaderboard import leaderboard
-from tsforecast.evaluation.phrasing import Wording, amount_format, headline, share, size, span_of, times
+from tsforecast.evaluation.phrasing import Wording, amount_format, class_headline, headline, share, size, span_of, times
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.evaluation.verdict import Verdict
 
@@ -113,3 +113,24 @@ def test_a_unit_goes_from_the_leaderboard_to_stored_results_and_figures(tmp_path
     with pytest.raises(ParameterError, match="unit must be text of at most 20 letters: got 5; pass unit='EUR'"):
         leaderboard([], frame, horizon=7, unit=5)  # type: ignore[arg-type]
     assert dataclasses.replace(board, unit="").wording.titled("sales") == "sales"
+
+
+def test_the_headline_of_classifiers_has_who_beats_a_guess_and_how_often_the_best_is_right() -> None:
+    def found(outcomes: dict[str, str], shares: dict[str, float], base: float = 0.25, networks: str = "") -> str:
+        table = pd.DataFrame({"accuracy": shares}).sort_values("accuracy", ascending=False)
+        table = table.assign(low=table["accuracy"] - 0.05, high=table["accuracy"] + 0.05)
+        verdicts = {name: Verdict(name, outcome, "") for name, outcome in outcomes.items()}
+        return class_headline(verdicts, table, base, "recordings of a user that it has not seen", networks.split())
+
+    tested, guess = "of the recordings of a user that it has not seen", "guessing the most frequent class"
+    one = found({"gru": "better", "majority": "reference"}, {"gru": 0.927, "majority": 0.25})
+    assert one == f"gru beats {guess}: right on 93% (88 to 98) instead of 25% {tested}"
+    both = found({"gru": "better", "lstm": "better"}, {"gru": 0.9, "lstm": 0.9999}, networks="gru lstm")
+    assert both == f"Both networks beat {guess}. Best: lstm, right on 99.9% (95 to 100) instead of 25% {tested}"
+    some = found({"gru": "better", "dtw": "inconclusive", "x": "failed"}, {"gru": 1.0, "dtw": 0.3, "x": math.nan})
+    assert some == f"1 of 3 models beats {guess}. Best: gru, right on 100% (95 to 100) instead of 25% {tested}"
+    none = found({"gru": "worse", "dtw": "inconclusive"}, {"gru": 0.1, "dtw": 0.26})
+    assert none.startswith(f"No model is shown to beat {guess}. Best of 2: dtw, right on 26% (21 to 31) instead of")
+    assert none.endswith(", inconclusive")
+    alone = found({"majority": "reference"}, {"majority": 0.25})
+    assert alone == f"Guessing the most frequent class is the answer to beat: right on 25% {tested}"

@@ -15,7 +15,17 @@ from mlflow import MlflowClient
 
 from tests.helpers.forecasters import small, wave
 from tests.helpers.logged import children, files, history, named, runs
-from tsforecast import GRUClassifier, ParameterError, ReductionForecaster, TrainingError, audit, leaderboard, track
+from tsforecast import (
+    GRUClassifier,
+    ParameterError,
+    ReductionForecaster,
+    TrainingError,
+    audit,
+    compare_classifiers,
+    leaderboard,
+    load,
+    track,
+)
 from tsforecast.catalog.loaders import load_dataset
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError
@@ -190,15 +200,17 @@ def test_an_audit_is_no_run(database: str) -> None:
     assert runs(database) == []
 
 
-def test_a_classifier_is_a_run(database: str) -> None:
+def test_a_classifier_is_a_run_and_its_folder_is_kept(database: str, tmp_path: Path) -> None:
     recordings = [np.sin(np.arange(12 + i % 3) * (1 + i % 2)) for i in range(20)]
     with track():
-        GRUClassifier(units=4, layers=1, max_epochs=2, random_state=0).fit(recordings, ["slow", "fast"] * 10)
+        model = GRUClassifier(units=4, layers=1, max_epochs=2, random_state=0).fit(recordings, ["slow", "fast"] * 10)
     (run,) = runs(database)
     assert run.info.run_name == "GRUClassifier on 20 recordings"
     note = run.data.tags["mlflow.note.content"]
     assert note.startswith("GRUClassifier: validation loss ")
     assert note.endswith("\n\nData: 20 recordings.")
+    kept = MlflowClient(database).download_artifacts(run.info.run_id, "model", str(tmp_path))
+    assert load(kept).predict(recordings).tolist() == model.predict(recordings).tolist()
     assert len(history(database, run, "loss/validation")) == 3
 
 
@@ -281,3 +293,26 @@ def test_a_search_that_is_within_has_its_trials_inside(database: str, tmp_path: 
     scores = search.trials_["scores"].iloc[2]
     assert list(history(database, trial, "skill/validation").values()) == scores
     assert json.loads(trial.data.params["units"]) == 4
+
+
+def test_a_comparison_of_classifiers_is_a_run_with_its_fits_inside(database: str) -> None:
+    moves = [np.sin(np.arange(12.0) * (1 + i % 2) + i / 9) for i in range(18)]
+    people, models = np.repeat(["ann", "bob", "cem"], 6), [GRUClassifier(units=2, max_epochs=1, random_state=0)]
+    with track(data="moves"):
+        found = compare_classifiers(models, moves, ["slow", "fast"] * 9, people)
+    parent = named(database, "2 classifiers on moves")
+    assert files(database, parent) == {"report.html", "rows.parquet", "classification.md"}
+    inside = {run.info.run_name: run for run in children(database, parent)}
+    assert len(runs(database)) == 1 + len(inside) == 7
+    metrics, table = parent.data.metrics, found.table.set_index("model")
+    assert metrics["test_accuracy/gru"] == pytest.approx(table.loc["gru", "accuracy"])
+    assert metrics["test_lowest/majority"] == table.loc["majority", "lowest"]
+    assert metrics["test_log_loss/gru"] == pytest.approx(found.metrics().loc["gru", "log_loss"])
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"{found.headline}.\n\n- ")
+    assert found.verdicts["gru"].sentence in note
+    fit = inside["gru, seed 0, bob left out on moves"]
+    assert fit.data.metrics["test/accuracy"] == found.by("group").loc["bob", "gru"]
+    assert fit.data.params["split/left_out"] == "bob"
+    assert "loss/validation" in fit.data.metrics
+    assert "majority, cem left out on moves" in inside

@@ -16,6 +16,7 @@ from tsforecast.data.samples import DuplicateSet
 from tsforecast.errors import ParameterError, counted, raise_any
 from tsforecast.evaluation import class_metrics
 from tsforecast.evaluation.class_metrics import PREFIX, counts
+from tsforecast.evaluation.phrasing import TESTED, class_headline
 from tsforecast.evaluation.record import ClassificationRecord
 from tsforecast.evaluation.significance import Interval, holm, over_users
 from tsforecast.evaluation.storage import Results, join
@@ -328,6 +329,15 @@ class ClassificationResults(Results):
         return rows, known[name]
 
     @property
+    def headline(self) -> str:
+        """Models that beat a guess of the most frequent class, and the accuracy of the best, without a full stop."""
+        rows, fits = self.of(self.protocols[0]), self.record.fits if self.record else ()
+        networks, base = {fit.model for fit in fits if fit.history}, float(reference_accuracy(rows)[1].mean())
+        tested = TESTED[self.protocols[0]] if has_users(rows) else TESTED["given"]
+        table = self.table[self.table["protocol"] == self.protocols[0]].set_index("model")
+        return class_headline(self.verdicts, table, base, f"{self.unit} of {tested}", networks)
+
+    @property
     def summary_line(self) -> str:
         """Number of recordings, users and classes, in words."""
         rows = self.of(self.protocols[0])
@@ -364,6 +374,7 @@ class ClassificationResults(Results):
             for name in self.protocols
         }
         content = {
+            "headline": self.headline,
             "summary_line": self.summary_line,
             "notes": self.notes,
             "table": self.table.to_dict("records"),

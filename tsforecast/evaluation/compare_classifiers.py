@@ -25,7 +25,7 @@ from tsforecast.evaluation.record import ClassificationRecord, ClassifierFit, as
 from tsforecast.evaluation.report.interface import ComparisonPlots
 from tsforecast.evaluation.runner import by_name, complete, random_states, run_all
 from tsforecast.evaluation.steps import LabelledSteps, StepResults, have_steps
-from tsforecast.events import clock
+from tsforecast.events import clock, observed
 from tsforecast.files import write_or_return
 from tsforecast.sequences.baselines import MajorityClassifier
 from tsforecast.sequences.classifier import Classifier
@@ -137,16 +137,21 @@ def compare_classifiers(
             warnings.warn(copies.sentence, DataWarning, stacklevel=2)
         logger.info("%s", copies.sentence)
 
-    def ended(fit: ClassifierFit) -> None:
-        if progress:
-            progress(fit.model, fit.protocol, fit.fold)
+    with observed(models, data.panel) as activity:
 
-    outcomes = run_all(models, experiment, seeds, n_jobs, checkpoint, needed=[REFERENCE], on_fit=ended)
-    parts = [part for each in complete(outcomes, [REFERENCE]).values() for part in each]
-    rows = pd.concat(parts, ignore_index=True)
-    notes = (*both_sides(data, experiment.folds), *copy_notes(data.copies, rows))
-    kind = StepComparison if at_steps else ClassifierComparison
-    return kind(rows, notes, experiment.record(tuple(outcome.fit for outcome in outcomes)))
+        def ended(fit: ClassifierFit) -> None:
+            activity.notify(fit)
+            if progress:
+                progress(fit.model, fit.protocol, fit.fold)
+
+        outcomes = run_all(models, experiment, seeds, n_jobs, checkpoint, needed=[REFERENCE], on_fit=ended)
+        parts = [part for each in complete(outcomes, [REFERENCE]).values() for part in each]
+        rows = pd.concat(parts, ignore_index=True)
+        notes = (*both_sides(data, experiment.folds), *copy_notes(data.copies, rows))
+        kind = StepComparison if at_steps else ClassifierComparison
+        found = kind(rows, notes, experiment.record(tuple(outcome.fit for outcome in outcomes)))
+        activity.result = found
+    return found
 
 
 @dataclass(frozen=True, eq=False)

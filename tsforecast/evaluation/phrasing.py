@@ -241,3 +241,45 @@ def headline(
     every = "Both" if count == 2 else f"All {count}"
     some = f"{every} {kind} beat" if better == count else f"{better} of {count} {kind} beat{'s' * (better == 1)}"
     return f"{some} {naive}. Best: {best.model}, {found}"
+
+
+GUESS = "guessing the most frequent class"
+TESTED = {  # protocol of a comparison of classifiers -> what was tested
+    "leave-users-out": "a user that it has not seen",
+    "random": "users on both sides of the split",
+    "given": "the test part",
+}
+
+
+def class_headline(
+    verdicts: Mapping[str, Verdict], table: pd.DataFrame, base: float, tested: str, networks: Collection[str] = ()
+) -> str:
+    """Return which classifiers beat a guess of the most frequent class, which is right in a share `base` of cases.
+
+    `table` has accuracy and its interval by model, and `tested` is in words. The last full stop is left out.
+    """
+    judged = {name: each for name, each in verdicts.items() if each.outcome != "reference"}
+    kind = "networks" if {*judged} <= {*networks} else "models"
+    compared = [name for name in table.index if name in judged and math.isfinite(table.loc[name, "accuracy"])]
+    if not compared:
+        if judged:
+            return "No model could be compared"
+        return f"{GUESS[:1].upper()}{GUESS[1:]} is the answer to beat: right on {_exactly(base)} of the {tested}"
+    better = [name for name in compared if judged[name].outcome == "better"]
+    best, count = (better or compared)[0], len(judged)  # the table has the best first
+    accuracy, low, high = (float(table.loc[best, name]) for name in ("accuracy", "low", "high"))
+    ends = "" if math.isnan(low) else f" ({100 * max(low, 0.0):.0f} to {100 * min(high, 1.0):.0f})"
+    found = f"right on {_exactly(accuracy)}{ends} instead of {_exactly(base)} of the {tested}"
+    found += "" if best in better else f", {judged[best].outcome}"
+    if count == 1:
+        return f"{best} {'beats' if better else 'is not shown to beat'} {GUESS}: {found}"
+    if not better:
+        return f"No model is shown to beat {GUESS}. Best of {count}: {best}, {found}"
+    every = "Both" if count == 2 else f"All {count}"
+    some = f"{every} {kind} beat" if len(better) == count else f"{len(better)} of {count} {kind} beat"
+    return f"{some}{'s' * (len(better) == 1)} {GUESS}. Best: {best}, {found}"
+
+
+def _exactly(value: float) -> str:
+    """Return a share in percent, with a decimal near 100 %, which is written only where nothing is wrong."""
+    return f"{100 * value:.0f}%" if value == 1 or value < 0.98 else f"{min(100 * value, 99.9):.1f}%"

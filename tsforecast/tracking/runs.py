@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 from tsforecast.data.panel import Panel
 from tsforecast.data.samples import SupervisedPanel
 from tsforecast.errors import TrackingWarning, TrainingWarning, TsForecastError, reason, shorten
 from tsforecast.estimators.registry import model_name
 from tsforecast.evaluation import summaries
+from tsforecast.evaluation.classification import REFERENCE, accuracy_by
 from tsforecast.evaluation.metrics import shown_metrics, skill
-from tsforecast.evaluation.record import ForecastFit, learned
+from tsforecast.evaluation.record import ClassifierFit, FitRecord, ForecastFit, learned
 from tsforecast.events import Activity, clock
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.provenance import machine, naive_note, skill_note, versions
@@ -120,11 +122,16 @@ def of_fitted(model: Any, panel: Panel) -> Facts:
     return found
 
 
-def of_record(fit: ForecastFit) -> tuple[Facts, Facts]:
+def of_record(fit: FitRecord) -> tuple[Facts, Facts]:
     """Return tags and parameters of one fit of a comparison."""
-    params = {"split/first": fit.learned_from[0], "split/last": fit.learned_from[1], "split/series": fit.series}
+    params: Facts = {}
+    if isinstance(fit, ForecastFit):
+        params |= {"split/first": fit.learned_from[0], "split/last": fit.learned_from[1], "split/series": fit.series}
+    elif isinstance(fit, ClassifierFit):
+        params |= {"split/protocol": fit.protocol, "split/fold": fit.fold, "split/recordings": fit.series}
     params |= {"split/steps": fit.steps} | ({"split/left_out": ", ".join(fit.left_out)} if fit.left_out else {})
-    tags = {"model": fit.model, "seed": fit.seed, "leak_audit": fit.leak_audit, "error": fit.error}
+    audited = fit.leak_audit if isinstance(fit, ForecastFit) else ""
+    tags = {"model": fit.model, "seed": fit.seed, "leak_audit": audited, "error": fit.error}
     return {name: value for name, value in tags.items() if value not in (None, "")}, params
 
 
@@ -152,11 +159,11 @@ class _Run:
 
     activity: Activity
     name: str
-    kind: str  # fit, leaderboard or search
+    kind: str  # fit, leaderboard, comparison (of classifiers) or search
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=clock)
     children: list[str] = field(default_factory=list)  # nested runs that ended, without an outcome yet
-    outcomes: list[tuple[str, ForecastFit]] = field(default_factory=list)  # of nested runs
+    outcomes: list[tuple[str, FitRecord]] = field(default_factory=list)  # of nested runs
 
 
 Step = TypeVar("Step", bound=Callable[..., None])
@@ -195,11 +202,14 @@ class Tracker:
         """Start a run, nested in the open one."""
         model = activity.subject
         searches = sys.modules.get("tsforecast.search.search")  # None before a search; its import takes long
-        if isinstance(model, Mapping):
-            kind, name, settings = "leaderboard", f"{len(model)} models", {}
+        settings: Facts = {}
+        if _classifies(model):
+            kind, name = "comparison", f"{len(model)} classifiers"
+        elif isinstance(model, Mapping):
+            kind, name = "leaderboard", f"{len(model)} models"
         elif searches and isinstance(model, searches.RaySearch):
             tuned = "network" if "cell" in model.space else named(model.forecaster)
-            kind, name, settings = "search", f"{tuned} search", of_settings(model)
+            kind, name, settings = "search", f"{tuned} search {model.name or ''}".rstrip(), of_settings(model)
         else:
             kind, name, settings = "fit", named(model), of_settings(model)
         run = _Run(activity, f"{name} on {self._data(activity)}", kind)
@@ -212,7 +222,7 @@ class Tracker:
         run = self._run_of(activity)
         if run and isinstance(event, Epoch):
             self._log(run.id, metrics=of_epochs([event]))
-        elif run and isinstance(event, ForecastFit):
+        elif run and isinstance(event, FitRecord):
             self._outcome(run, event)
 
     def on_end(self, activity: Activity, error: BaseException | None) -> None:
@@ -247,8 +257,8 @@ class Tracker:
             if error is not None:
                 self._log(run.id, tags={"error": f"{type(error).__name__}: {reason(error)}"})
             else:
-                log = {"fit": self._fit, "leaderboard": self._leaderboard, "search": self._search}
-                log[run.kind](run)
+                kinds = {"leaderboard": self._leaderboard, "comparison": self._comparison, "search": self._search}
+                kinds.get(run.kind, self._fit)(run)
         finally:
             stopped = isinstance(error, (KeyboardInterrupt, TrainingWarning))
             self._finish(run.id, "FINISHED" if error is None else "KILLED" if stopped else "FAILED")
@@ -267,6 +277,7 @@ class Tracker:
         description = "\n\n".join([*sentences, f"Data: {data}."])
         self._log(run.id, numbers, of_fitted(model, panel), {"mlflow.note.content": description})
         if recordings:
+            self._keep(run, model)
             return
         pictures, place = self.outbox.new_folder(), self.outbox.new_folder()
         forecast = figures.forecast(model, panel)
@@ -291,14 +302,17 @@ class Tracker:
 
         self.outbox.put(described)
 
-    def _outcome(self, run: _Run, fit: ForecastFit) -> None:
+    def _outcome(self, run: _Run, fit: FitRecord) -> None:
         """Log the outcome of one fit of a comparison, to the run that just ended or to a new one."""
         tags, params = of_record(fit)
-        seed = "" if fit.seed is None else f", seed {fit.seed}"
-        name = f"{fit.model}{seed} on {self._data(run.activity)}"
+        parts = [fit.model] if fit.seed is None else [fit.model, f"seed {fit.seed}"]
+        if isinstance(fit, ClassifierFit):
+            parts.append(f"{shorten(fit.left_out, 2)} left out" if fit.left_out else f"{fit.protocol} {fit.fold + 1}")
+        name = f"{', '.join(parts)} on {self._data(run.activity)}"
         seconds = {"training/predict_seconds": fit.predict_seconds}
         if run.children:
-            child = run.children.pop()
+            child = run.children[-1]
+            run.children.clear()  # others are of a search within this fit
             self._log(child, tags={"mlflow.runName": name})
         else:
             seconds["training/fit_seconds"] = fit.fit_seconds
@@ -340,6 +354,50 @@ class Tracker:
         board.to_html(place / "report.html", run.name)
         board.to_parquet(place / "rows.parquet")
         (place / "leaderboard.md").write_text(f"# {run.name}\n\n{board.to_markdown()}", encoding="utf-8")
+        self.outbox.put(Event("files", run.id, {"under": ""}, place.name))
+
+    def _comparison(self, run: _Run) -> None:
+        """Log accuracies and verdicts of a comparison of classifiers, to the runs of the fits and to its own."""
+        found = run.activity.result
+        rows, first = found.rows.assign(seed=found.rows["seed"].fillna(-1)), found.protocols[0]
+        for child, fit in run.outcomes:
+            if isinstance(fit, ClassifierFit) and fit.model not in found.failures:
+                seed = -1 if fit.seed is None else fit.seed
+                here = rows["protocol"].eq(fit.protocol) & rows["fold"].eq(fit.fold)
+                part = rows[here & rows["model"].eq(fit.model) & rows["seed"].eq(seed)]
+                right = float(accuracy_by(part, "fold").iloc[0, 0])
+                whom = f" of {', '.join(fit.left_out)}, who was left out" if fit.left_out else ""
+                sentence = f"{fit.model} is right on {right:.1%} of the {found.unit}{whom}"
+                self._log(child, {"test/accuracy": right}, tags={"mlflow.note.content": f"{sentence}."})
+        scores = {
+            f"test_{name}/{model}": value for name, column in found.metrics().items() for model, value in column.items()
+        }
+        for line in found.table.itertuples(index=False):
+            suffix = "" if line.protocol == first else f"_{line.protocol}"
+            scores |= {
+                f"test_accuracy{suffix}/{line.model}": line.accuracy,
+                f"test_lowest{suffix}/{line.model}": line.lowest,
+            }
+        sentences = "\n".join(f"- {each}" for each in (*found.verdicts.values(), *found.optimism))
+        note = f"{found.headline}.\n\n{sentences}\n\n{found.summary_line}."
+        params = {"protocols": ", ".join(found.protocols), "reference": REFERENCE}
+        self._log(run.id, scores, params, {"mlflow.note.content": note})
+        place = self.outbox.new_folder()
+        found.to_html(place / "report.html", run.name)
+        found.to_parquet(place / "rows.parquet")
+        (place / "classification.md").write_text(f"# {run.name}\n\n{found.to_markdown()}", encoding="utf-8")
+        self.outbox.put(Event("files", run.id, {"under": ""}, place.name))
+
+    def _keep(self, run: _Run, model: Any) -> None:
+        """Keep the folder of a classifier or regressor of recordings, but not of each fit of a comparison."""
+        if any(each.kind == "comparison" for each in self._open):
+            return
+        place = self.outbox.new_folder()
+        try:
+            model.save(place / "model")
+        except TsForecastError as error:
+            self._log(run.id, tags={"model_kept": f"no: {reason(error)}"})
+            return
         self.outbox.put(Event("files", run.id, {"under": ""}, place.name))
 
     def _search(self, run: _Run) -> None:
@@ -404,8 +462,13 @@ class Tracker:
         return next((run for run in self._open if run.activity is activity), None)
 
     def _data(self, activity: Activity) -> str:
-        recordings = not isinstance(activity.subject, Forecaster | Mapping)
+        recordings = _classifies(activity.subject) or not isinstance(activity.subject, Forecaster | Mapping)
         return str(self._tags.get("data") or about(activity.data, recordings))
+
+
+def _classifies(subject: Any) -> bool:
+    """Return whether these are the classifiers of a comparison."""
+    return isinstance(subject, Mapping) and any(isinstance(model, ClassifierMixin) for model in subject.values())
 
 
 def _verdict_of(search: Any) -> str:

@@ -19,7 +19,6 @@ from tsforecast.evaluation.classification import (
     ClassificationResults,
     SplitOptimism,
     has_users,
-    span,
 )
 from tsforecast.evaluation.report.steps import timeline_figures
 from tsforecast.evaluation.steps import StepResults
@@ -67,7 +66,6 @@ CLASSES = {
     "roc_auc": ("ROC area", "{:.3f}"),
     "average_precision": ("average precision", "{:.3f}"),
 }
-WHOSE = {"leave-users-out": " on users it has not seen", "random": " with users on both sides of the split"}
 
 
 def html_classification(
@@ -86,7 +84,7 @@ def html_classification(
     return page(
         "classification.html.jinja",
         title=title or "Which classifiers are better than the majority?",
-        summary=_summary(results, names[0]),
+        summary=f"{results.headline}.",
         results=results,
         findings=findings(results.verdicts.values()),
         accuracies=_accuracy_figures(results, names, known),
@@ -124,14 +122,6 @@ def _omitted(results: ClassificationResults, names: list[str]) -> str:
     shares = results.by("group")
     rest = [f"{name} ({shares[name].mean():.1%})" for name in shares if name not in names]
     return f" Left out: {', '.join(rest)}." if rest else ""
-
-
-def _summary(results: ClassificationResults, best: str) -> str:
-    """Return the accuracy of the best model in a sentence."""
-    line = _first(results).loc[best]
-    interval = f" (95% interval {span(line['low'], line['high'])})" if not math.isnan(line["low"]) else ""
-    whose = WHOSE.get(results.protocols[0], "")
-    return f"{best} reaches an accuracy of {line['accuracy']:.1%}{whose}{interval}."
 
 
 # Tables

@@ -135,5 +135,6 @@ class ComparisonPlots(Framed):
         from tsforecast.evaluation.verdict import findings
         from tsforecast.reporting.notebook import facts_html
 
-        facts = [(badge, f"{sentence}.") for badge, sentence in findings(self.verdicts.values())]
-        return facts_html(self.summary_line, facts, metric_table(self))
+        facts = [("data", f"{self.summary_line}.")]
+        facts += [(badge, f"{sentence}.") for badge, sentence in findings(self.verdicts.values())]
+        return facts_html(f"{self.headline}.", facts, metric_table(self))

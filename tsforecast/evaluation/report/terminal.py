@@ -65,6 +65,7 @@ def show_classification(
         wrap(console, f"{protocol}: {LABELS[protocol]}")
         shown = results.displayed(protocol)
         show_columns(console, shown.columns, shown.itertuples(index=False), better | {REFERENCE: "dim"})
+    wrap(console, f"{results.headline}.", style="bold")
     for sentence in (*results.verdicts.values(), *results.optimism):
         wrap(console, str(sentence), first="  ", then="    ")
     for note in results.notes:
