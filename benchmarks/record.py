@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tsforecast.files import write_or_return
 from tsforecast.provenance import installed
 
@@ -35,6 +37,12 @@ def record(name: str, rows: list[dict[str, Any]], replacing: dict[str, Any] | No
     kept = [[row for row, stay in part if stay] for part in (pairs[:place], pairs[place:])]
     lines = [*kept[0], *({**row, **about} for row in rows), *kept[1]]
     write_or_return("".join(json.dumps(line) + "\n" for line in lines), path)  # whole: a kill leaves the rows of before
+
+
+def rows(name: str) -> pd.DataFrame:
+    """Read the committed rows of a benchmark."""
+    lines = (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return pd.DataFrame([json.loads(line) for line in lines])
 
 
 def machine() -> dict[str, Any]:
