@@ -182,6 +182,48 @@ def test_sensors_that_jitter_for_longer_than_an_example_are_exported(tmp_path: P
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("aggregate", ["nearest", "mean"])
+def test_the_program_puts_stamps_that_jitter_into_the_bins_of_the_panel(aggregate: Any, tmp_path: Path) -> None:
+    rng, parts = np.random.default_rng(0), []
+    for name, steps in (("left", 300), ("right", 240)):
+        times = pd.Timestamp("2024-03-01 10:00") + pd.to_timedelta(
+            20 * np.arange(steps) + rng.normal(0, 3, steps), "ms"
+        )
+        load, state = np.sin(np.arange(steps) / 8).round(4), rng.choice(["on", "off"], steps)
+        parts.append(pd.DataFrame({"sensor": name, "time": times, "load": load, "heat": load + 1, "state": state}))
+    frame = pd.concat(parts).drop(index=[70, 71])
+    frame.loc[100, "load"] = np.nan
+    how: dict[str, Any] = {"resample": "40ms" if aggregate == "nearest" else "60ms", "aggregate": aggregate}
+    roles: dict[str, Any] = {"time": "time", "id": "sensor", "target": "load", "past": ["heat", "state"]}
+    panel = Panel.from_frame(frame, **roles, **how, sort=True, fill_gaps=True, nan_policy="mask")
+    model = with_large_corrections(GRUForecaster(**SMALL, window=20).fit(panel))
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    file, truth = model.export(tmp_path / "model.onnx"), model.predict(ended="forecast")
+    found = pd.read_csv(io.StringIO(forecast_alone(file, tmp_path / "data.csv")))
+    assert pd.to_datetime(found["time"], format="mixed").tolist() == truth["time"].tolist()
+    np.testing.assert_allclose(found["load"], truth["load"], atol=1e-4)
+
+
+@pytest.mark.process
+def test_the_program_has_a_sentence_for_cells_that_it_cannot_read_and_writes_nothing(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=30).astype(str), "sales": np.arange(30.0)})
+    file = NaiveForecaster(horizon=2).fit(frame).export(tmp_path / "model.onnx")
+    for column, cell, sentence in (
+        ("sales", "closed", "column 'sales' must hold numbers: got 'closed'; correct it, or leave the cell empty"),
+        ("day", "31.01.2024", "column 'day' must hold times like those that were fitted: "),
+        ("day", "", "column 'day' must hold a time in each row: see {'day': '', 'sales': '29.0'}; correct it"),
+    ):
+        wrong = frame.astype(object)
+        wrong.loc[29, column] = cell
+        wrong.to_csv(tmp_path / "data.csv", index=False)
+        done = subprocess.run(
+            [sys.executable, "forecast.py", file, "data.csv"], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(sentence)
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("frequency", "begin"),
     [("MS", "2019-11-01"), ("ME", "2020-01-31"), ("B", "2024-01-01"), ("W", "2024-01-07"), ("15min", "2024-01-01")],

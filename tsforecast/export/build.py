@@ -272,6 +272,13 @@ def _snap(panel: Panel) -> dict[str, int] | None:
     return {"within": within, "origin": origin_of(panel.source, panel.kind)}
 
 
+def _bins(panel: Panel) -> dict[str, Any] | None:
+    """Return how rows become the number of a bin, and a stamp on all grids; None where rows are steps already."""
+    if not panel.cleaning.resample:
+        return None
+    return {"aggregate": panel.cleaning.aggregate, "origin": origin_of(panel.source, panel.kind)}
+
+
 def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[str, Any]:
     """Return the facts of a file besides its graph."""
     panel = model.panel_
@@ -293,6 +300,7 @@ def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[st
         "kind": panel.kind,
         "frequency": {"name": str(step), "unit": step.unit, "count": step.count},
         "snap": _snap(panel),
+        "bins": _bins(panel),
         "season": panel.season_length,
         "horizon": model.horizon_,
         "reads": max((each.resolved_["window"] for each in _windowed(model)), default=1),

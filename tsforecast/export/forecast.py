@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from typing import Any
 
@@ -79,7 +80,49 @@ def number(name: str, cell: str, texts: dict[str, list[str]]) -> float:
     if name in texts:
         known = texts[name]
         return -1.0 if not cell else float(known.index(cell) if cell in known else len(known))
-    return np.nan if (cell or "").strip().lower() in ("", "nan", "na", "null", "none") else float(cell)
+    try:
+        return np.nan if (cell or "").strip().lower() in ("", "nan", "na", "null", "none") else float(cell)
+    except ValueError:
+        sys.exit(f"column {name!r} must hold numbers: got {cell!r}; correct it, or leave the cell empty")
+
+
+def stamps_of(rows: list[dict[str, str]], facts: dict[str, Any]) -> Any:
+    """Return the times of rows."""
+    name, kind = facts["time"], "M8[ns]" if facts["kind"] == "datetime" else np.int64
+    try:
+        times = np.array([row.get(name) or "" for row in rows], dtype=kind)
+    except ValueError as error:
+        sys.exit(f"column {name!r} must hold times like those that were fitted: {error}; correct it")
+    if times.dtype.kind == "M" and np.isnat(times).any():
+        sys.exit(f"column {name!r} must hold a time in each row: see {rows[int(np.isnat(times).argmax())]}; correct it")
+    return times
+
+
+def binned(rows: list[dict[str, str]], facts: dict[str, Any]) -> list[dict[str, str]]:
+    """Return a row for each bin of a step, labelled by its end, where the panel of the model was read in bins."""
+    if not (bins := facts.get("bins")) or not rows:
+        return rows
+    step, how, stamps = facts["frequency"]["count"], bins["aggregate"], stamps_of(rows, facts).astype(np.int64)
+    half = step // 2 if how == "nearest" else 0  # to the middle of a bin
+    ends = bins["origin"] + half - (bins["origin"] + half - stamps) // step * step
+    found, numbers = dict[int, list[dict[str, str]]](), facts["target"] + facts["past"] + facts["future"]
+    for at in np.lexsort((stamps, np.abs(ends - half - stamps) if half else stamps)):
+        found.setdefault(int(ends[at]), []).append(rows[at])
+
+    def cell(name: str, several: list[dict[str, str]]) -> str:
+        given = [
+            row[name] for row in several if row.get(name) and not np.isnan(number(name, row[name], facts["texts"]))
+        ]
+        if how == "mean" and name not in facts["texts"] and given:
+            return repr(float(np.mean([float(each) for each in given])))
+        return given[0 if half else -1] if given else ""
+
+    names = [name for name in numbers if name in rows[0]]
+    label = np.array(sorted(found)).astype("M8[ns]" if facts["kind"] == "datetime" else np.int64)
+    return [
+        {**found[end][-1], **{name: cell(name, found[end]) for name in names}, facts["time"]: str(time)}
+        for end, time in zip(sorted(found), label, strict=True)
+    ]
 
 
 class Steps:
@@ -91,16 +134,11 @@ class Steps:
         self.rest: Any = 0
         self.begin: Any = 0
         if self.kind != "none":
-            stamps, rest = split(self.stamps(rows), self.unit)
+            stamps, rest = split(stamps_of(rows, facts), self.unit)
             self.begin, stamps = stamps.min(), self.snapped(stamps, stamps.min())
             self.first, self.rest = int(stamps.min()), rest if np.isscalar(rest) else rest[:1]
         self.place = self.of(rows)
         self.length = int(self.place.max()) + 1
-
-    def stamps(self, rows: list[dict[str, str]]) -> Any:
-        """Return the times of rows."""
-        kind = "M8[ns]" if self.kind == "datetime" else np.int64
-        return np.array([row[self.facts["time"]] for row in rows], dtype=kind)
 
     def snapped(self, stamps: Any, begin: Any) -> Any:
         """Return stamps that are near the grid of the series moved there, as far as the model was fitted so."""
@@ -117,13 +155,13 @@ class Steps:
         """Return the places of rows, the first of this series being 0."""
         if self.kind == "none":
             return np.arange(len(rows))
-        stamps = self.snapped(split(self.stamps(rows), self.unit)[0], self.begin)
+        stamps = self.snapped(split(stamps_of(rows, self.facts), self.unit)[0], self.begin)
         place, odd = np.divmod(stamps - self.first, self.count)
         if odd.any() or len({*place.tolist()}) < len(rows):
             name = self.facts["frequency"]["name"]
             sys.exit(
                 f"times must be different steps of {name}: see {rows[int(odd.argmax())]}; put rows on that grid first, "
-                "or export a model whose panel was read with tolerance="
+                "or export a model whose panel was read with resample= or tolerance="
             )
         return place
 
@@ -171,18 +209,23 @@ def main(model: str, data: str, future: str | None = None) -> None:
     facts = json.loads(session.get_modelmeta().custom_metadata_map["tsforecast"])
     levels, order = facts["levels"], sorted({*facts["levels"].values()})
     later = read(future, facts) if future else {}
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     names = [f"{name}_{level}" if level else name for level in ("", *levels) for name in facts["target"]]
-    writer.writerow([facts["id"] or "id", facts["time"] or "step", *names])
+    lines = [[facts["id"] or "id", facts["time"] or "step", *names]]
     for name, rows in read(data, facts).items():
-        inputs, times = inputs_of(name, rows, later.get(name, []), facts)
+        inputs, times = inputs_of(name, binned(rows, facts), binned(later.get(name, []), facts), facts)
         points, *quantiles = session.run(None, inputs)
         parts = [points[0], *(quantiles[0][0, ..., order.index(level)] for level in levels.values())]
         for time, row in zip(labels(times), np.hstack(parts), strict=True):
-            writer.writerow([name, time, *(repr(float(value)) for value in row)])
+            lines.append([name, time, *(repr(float(value)) for value in row)])
+    csv.writer(sys.stdout, lineterminator="\n").writerows(lines)  # all or, after an error, none
 
 
 if __name__ == "__main__":
     if not 3 <= len(sys.argv) <= 4:
         sys.exit(__doc__)
+    for path in sys.argv[1:]:
+        if not os.path.isfile(path):
+            sys.exit(
+                f"{path!r} must be a file: there is none; check the name, and the folder, which is {os.getcwd()!r}"
+            )
     main(*sys.argv[1:])
