@@ -22,8 +22,9 @@ def test_an_exported_file_and_its_program_forecast_what_the_saved_model_does(tmp
     table = pd.DataFrame(
         {"day": pd.date_range("2024-01-01", periods=60), "sales": np.arange(60) % 7 + np.arange(60) / 9}
     )
-    table.to_csv(tmp_path / "sales.csv", index=False)
+    table.to_csv(tmp_path / "sales.csv", index=False, date_format="%d.%m.%Y")
     SeasonalNaiveForecaster(horizon=3).fit(table).save(tmp_path / "model")
+    (tmp_path / "model" / "reading.json").write_text('{"date_format": "%d.%m.%Y"}')  # as `fit` leaves it of such a file
     done = tsforecast("export", tmp_path / "model", tmp_path / "out" / "sales.onnx", "--interval", "80")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(
@@ -36,8 +37,9 @@ def test_an_exported_file_and_its_program_forecast_what_the_saved_model_does(tmp
         tmp_path / "sales.csv",
     ]
     alone = subprocess.run(program, capture_output=True, text=True, check=True).stdout
-    found = pd.read_csv(io.StringIO(alone), parse_dates=["day"])
+    found = pd.read_csv(io.StringIO(alone))
     truth = SeasonalNaiveForecaster(horizon=3).fit(table).predict(interval=0.8)
+    assert found["day"].tolist() == ["01.03.2024", "02.03.2024", "03.03.2024"]
     np.testing.assert_allclose(
         found[["sales", "sales_lo80", "sales_hi80"]], truth[["sales", "sales_lo80", "sales_hi80"]], atol=1e-5
     )

@@ -205,25 +205,6 @@ def test_the_program_puts_stamps_that_jitter_into_the_bins_of_the_panel(aggregat
 
 
 @pytest.mark.process
-def test_the_program_has_a_sentence_for_cells_that_it_cannot_read_and_writes_nothing(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=30).astype(str), "sales": np.arange(30.0)})
-    file = NaiveForecaster(horizon=2).fit(frame).export(tmp_path / "model.onnx")
-    for column, cell, sentence in (
-        ("sales", "closed", "column 'sales' must hold numbers: got 'closed'; correct it, or leave the cell empty"),
-        ("day", "31.01.2024", "column 'day' must hold times like those that were fitted: "),
-        ("day", "", "column 'day' must hold a time in each row: see {'day': '', 'sales': '29.0'}; correct it"),
-    ):
-        wrong = frame.astype(object)
-        wrong.loc[29, column] = cell
-        wrong.to_csv(tmp_path / "data.csv", index=False)
-        done = subprocess.run(
-            [sys.executable, "forecast.py", file, "data.csv"], capture_output=True, text=True, cwd=tmp_path
-        )
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(sentence)
-
-
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("frequency", "begin"),
     [("MS", "2019-11-01"), ("ME", "2020-01-31"), ("B", "2024-01-01"), ("W", "2024-01-07"), ("15min", "2024-01-01")],

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tsforecast.cli.console import console, echo, warn
+from tsforecast.cli.data import FORMAT_FILE, kept_form
 from tsforecast.cli.options import Trust, expand_options, require_absent, words_of
 from tsforecast.cli.predict import levels_of, saved_model, shares_of
 from tsforecast.errors import counted
@@ -101,6 +102,7 @@ def export(
             require_absent("for a model of recordings", "it has none", interval=interval, quantiles=quantiles)
             made = found.export(file)
         else:
-            made = found.export(file, interval=shares_of(interval), quantiles=levels_of(quantiles))
+            dates = kept_form(model).date_format if (model / FORMAT_FILE).exists() else None
+            made = found.export(file, interval=shares_of(interval), quantiles=levels_of(quantiles), dates=dates)
     program = f", and {made.with_name(SCRIPTS[kind])} to run it" if made.suffix == ".onnx" else ""
     echo(f"{made.stat().st_size / 1000:,.0f} kB in {made}{program}")

@@ -42,8 +42,11 @@ EITHER = "export a network, a naive forecaster or an ensemble of those"
 Floats = NDArray[np.float64]
 
 
-def exported(model: Any, levels: Mapping[str, float]) -> Exported:
-    """Return the graph of a fitted forecaster, with quantiles at levels by name; ParameterError where it has none."""
+def exported(model: Any, levels: Mapping[str, float], dates: str | None = None) -> Exported:
+    """Return the graph of a fitted forecaster, with quantiles at levels by name; ParameterError where it has none.
+
+    `dates` is the form of dates in the files that it will read, where they are not those of ISO 8601.
+    """
     wanted = sorted({*levels.values()})
     raise_any(problems_of(model, wanted), ParameterError)
     columns, past, horizon = Columns.of(model), _examples(model.panel_), model.horizon_
@@ -61,7 +64,7 @@ def exported(model: Any, levels: Mapping[str, float]) -> Exported:
         tolerance=tolerance,
         free=free,
         kind="forecast",
-        facts=_facts(model, columns, levels),
+        facts=_facts(model, columns, levels) | {"dates": dates},
     )
 
 
@@ -304,6 +307,8 @@ def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[st
         "season": panel.season_length,
         "horizon": model.horizon_,
         "reads": max((each.resolved_["window"] for each in _windowed(model)), default=1),
+        "least": max((each._least for each in _windowed(model)), default=1),
+        "nan_policy": panel.cleaning.nan_policy,
         "levels": dict(levels),
         "fingerprint": model.fingerprint(),
         "data": {name: str(value) for name, value in model.fitted_on_.items()},

@@ -35,7 +35,12 @@ class Exportable:
         raise NotImplementedError
 
     def export(
-        self, file: str | Path, *, quantiles: Sequence[float] = (), interval: float | Sequence[float] | None = None
+        self,
+        file: str | Path,
+        *,
+        quantiles: Sequence[float] = (),
+        interval: float | Sequence[float] | None = None,
+        dates: str | None = None,
     ) -> Path:
         """Write one file that forecasts anywhere: a graph from raw rows to forecasts in the units of the data.
 
@@ -51,6 +56,9 @@ class Exportable:
             Ends in ``.onnx`` or ``.pt2``. An older file is replaced once the new one is whole.
         quantiles, interval
             Levels that the graph is to compute, as in `predict`; none unless given.
+        dates : str, optional
+            How dates are written in the files that `forecast.py` will read, such as ``"%d.%m.%Y"``; as in ISO 8601
+            unless given.
 
         Returns
         -------
@@ -79,4 +87,4 @@ class Exportable:
         from tsforecast.export.file import require_file, write
 
         target = require_file(Path(file), "forecast")
-        return write(exported(self, levels), target)
+        return write(exported(self, levels, dates), target)

@@ -9,6 +9,7 @@ another name, tells recordings apart, and without it all rows are one.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -18,21 +19,29 @@ import numpy as np
 import onnxruntime
 
 
-def read(path: str, key: str, facts: dict[str, Any]) -> dict[str, Any]:
+def read(path: str, key: str | None, facts: dict[str, Any]) -> dict[str, Any]:
     """Return the steps of each recording of a CSV file, (T, C)."""
     names, found = facts["channels"], dict[str, list[list[float]]]()
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if lacks := [name for name in names if name not in (rows.fieldnames or ())]:
-            sys.exit(f"the file must have the columns {', '.join(names)}: it lacks {', '.join(lacks)}")
-        for line, row in enumerate(rows, 2):
-            try:
-                step = [float(row[name]) for name in names]
-            except (TypeError, ValueError):
-                sys.exit(f"line {line} must have a number in each of {', '.join(names)}: got {row}")
-            if not np.isfinite(step).all():
-                sys.exit(f"line {line} must have finite numbers: got {step}; fill them, or leave the recording out")
-            found.setdefault(row.get(key) or "0", []).append(step)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(io.StringIO(file.read(), newline=""))
+    except OSError as error:
+        sys.exit(f"{path} must be a CSV file that can be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        sys.exit(f"{path} must be text in UTF-8: {error.reason} at byte {error.start}; save it as CSV in UTF-8")
+    if key and key not in (rows.fieldnames or ()):
+        held = ", ".join(rows.fieldnames or ())
+        sys.exit(f"{path} must have the column {key!r}, which tells recordings apart: it has {held or 'none'}")
+    if lacks := [name for name in names if name not in (rows.fieldnames or ())]:
+        sys.exit(f"the file must have the columns {', '.join(names)}: it lacks {', '.join(lacks)}")
+    for line, row in enumerate(rows, 2):
+        try:
+            step = [float(row[name]) for name in names]
+        except (TypeError, ValueError):
+            sys.exit(f"line {line} must have a number in each of {', '.join(names)}: got {row}")
+        if not np.isfinite(step).all():
+            sys.exit(f"line {line} must have finite numbers: got {step}; fill them, or leave the recording out")
+        found.setdefault(row.get(key or "recording") or "0", []).append(step)
     for name, steps in found.items():
         if facts["steps"] not in (None, len(steps)):
             sys.exit(
@@ -67,10 +76,15 @@ def cells(answers: Any, facts: dict[str, Any]) -> Iterator[list[str]]:
         yield [*first, *(repr(float(value)) for value in row.ravel())]
 
 
-def main(model: str, data: str, key: str = "recording") -> None:
+def main(model: str, data: str, key: str | None = None) -> None:
     """Write a row for each recording, or for each step of it, as CSV."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    facts = json.loads(session.get_modelmeta().custom_metadata_map["tsforecast"])
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        facts = json.loads(session.get_modelmeta().custom_metadata_map["tsforecast"])
+        facts["channels"]
+    except Exception as error:
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        sys.exit(f"{model} must be a model of recordings that tsforecast exported as .onnx: {why}")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for number, (name, steps) in enumerate(read(data, key, facts).items()):
         lengths = np.array([len(steps)], dtype=np.int64)

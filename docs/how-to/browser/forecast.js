@@ -93,10 +93,13 @@ export function bySeries(rows, facts) {
 function numberOf(name, cell, texts) {
   if (name in texts) {
     const place = texts[name].indexOf(cell);
-    return cell === "" ? -1 : place < 0 ? texts[name].length : place;
+    if (place >= 0 || cell === "") return place;
+    const code = texts[name].indexOf(String(Number(cell)));  // codes are whole numbers, which a file may have as 2.0
+    return code < 0 ? texts[name].length : code;
   }
   const text = (cell ?? "").trim();
   if (["", "nan", "na", "null", "none"].includes(text.toLowerCase())) return NaN;
+  if (["true", "false"].includes(text.toLowerCase())) return Number(text.toLowerCase() === "true");
   const number = Number(text);
   if (Number.isNaN(number)) throw new Error(`column ${name} must hold numbers with a decimal point: got '${cell}'`);
   return number;
@@ -198,7 +201,7 @@ export async function forecast(ort, session, facts, name, rows, later) {
   const every = {
     past: () => numbers(past, [1, past.length, past[0].length]),
     known: () => whole(steps.length),
-    series: () => whole(facts.ids.indexOf(name)),
+    series: () => whole(facts.ids.length === 1 && name === "0" && !facts.id ? 0 : facts.ids.indexOf(name)),
     ahead: () => numbers(known, [1, horizon, known[0].length]),
     static: () => numbers([facts.static.map((key) => numberOf(key, rows[0][key], facts.texts))], [1, facts.static.length]),
   };
