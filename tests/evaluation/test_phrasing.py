@@ -132,5 +132,8 @@ def test_the_headline_of_classifiers_has_who_beats_a_guess_and_how_often_the_bes
     none = found({"gru": "worse", "dtw": "inconclusive"}, {"gru": 0.1, "dtw": 0.26})
     assert none.startswith(f"No model is shown to beat {guess}. Best of 2: dtw, right on 26% (21 to 31) instead of")
     assert none.endswith(", inconclusive")
+    assert found({"gru": "inconclusive"}, {"gru": 0.25}).endswith(
+        f"right on 25% (20 to 30) {tested}, as often as a guess, inconclusive"
+    )
     alone = found({"majority": "reference"}, {"majority": 0.25})
     assert alone == f"Guessing the most frequent class is the answer to beat: right on 25% {tested}"

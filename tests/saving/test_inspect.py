@@ -34,7 +34,7 @@ def test_a_saved_model_is_described_at_80_columns() -> None:
 def test_every_kept_model_can_be_described(place: Path) -> None:
     told = summary(place)
     assert told["format"].startswith(f"version {place.parent.name[1:]} (tsforecast 0.1.0")
-    assert told["golden"] == ("none" if place.parent.name == "v1" else "a forecast that load repeats")
+    assert told["golden"] == ("none" if place.parent.name == "v1" else "a prediction that load repeats")
     if place.parent.name == "v2":
         assert len(told["fingerprint"]) == 64
 

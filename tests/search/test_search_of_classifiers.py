@@ -232,6 +232,11 @@ def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
     assert [path.name for path in (tmp_path / "out" / "without-person-dan").iterdir()] == ["search.html"]
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
     assert scores["tuned"].tolist() == scores["majority"].tolist()
+    assert lines[1][0].startswith(
+        "No model is shown to beat guessing the most frequent class. Best of 2: untuned, right on 33% of"
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "in 1 user; a verdict needs at least 5" in page
 
 
 def test_the_progress_of_a_search_names_what_is_to_be_beaten(caplog: pytest.LogCaptureFixture) -> None:

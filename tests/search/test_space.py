@@ -36,7 +36,7 @@ def test_settings_that_a_cell_does_not_have_are_no_combinations_of_their_own() -
     space = Space.of({"cell": ["gru", "conv1d"], "kernel_size": [2, 3, 4], "units": [8, 16]})
     assert space.size == 2 + 2 * 3
     assert len(list(space.grid())) == 8
-    assert space.describe(2) == "8 combinations; 2 trials see 25 %"
+    assert space.describe(2) == "8 combinations; 2 trials see at most 25 %"
     assert space.active({"cell": "gru", "kernel_size": 3, "units": 8}) == {"cell": "gru", "units": 8}
     free = Space.of({"units": [8, 16], "dropout": (0.0, 0.5)})
     assert math.isinf(free.size)

@@ -30,11 +30,13 @@ from tsforecast.cli.options import (
 from tsforecast.cli.recordings import read_recordings
 from tsforecast.cli.wording import note_of
 from tsforecast.errors import DataError, ParameterError, reason
+from tsforecast.evaluation.class_metrics import PREFIX
 from tsforecast.evaluation.report.terminal import show_leaderboard
 from tsforecast.files import require_place, write_or_return
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from tsforecast.data.panel import Panel
@@ -173,34 +175,60 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     """Search in the training part of each fold, then compare tuned, untuned and majority on the rest of it, once.
 
     Groups are left out one after the other, the last ones first. `out` holds a folder for each fold with its search and
-    report, and the scores of all.
+    report, the scores, and the report of all.
     """
     import pandas as pd
     from sklearn.base import clone
 
+    from tsforecast.evaluation.compare_classifiers import ClassifierComparison
+    from tsforecast.events import observed
     from tsforecast.search.trial import clone_with_seed
     from tsforecast.sequences.baselines import MajorityClassifier
 
     labels = panel.statics[label]
-    rows: list[dict[str, Any]] = []
+    rows, answers = list[dict[str, Any]](), list[pd.DataFrame]()
     if panel.groups is None:
         echo("without --group the same user may be on both sides of a test", style="yellow")
-    for name, tests in _folds(panel, labels, folds, search.random_state):
-        part, known, test = panel.select(~tests), labels[~tests], panel.select(tests)
-        place = out / _folder(name, len(rows))
-        found = clone(search).set_params(storage=out.absolute(), name=place.name).fit(part, known)
-        _stop_if_cut_short(found)
-        found.report(place / REPORT, f"Search {name}")
-        _echo_best(found, f"{name}: ")
-        if found.best_params_:
-            found.best_estimator_.save(place / "model")
-        untuned = clone_with_seed(search.forecaster, search.random_state).fit(part, known)
-        models = {"majority": MajorityClassifier().fit(part, known), "untuned": untuned, "tuned": found.best_estimator_}
-        accuracy = {key: model.score(test, labels[tests]) for key, model in models.items()}
-        rows.append({"fold": name, "sequences": int(tests.sum()), **accuracy})
-        pd.DataFrame(rows).to_csv(out / SCORES, index=False)
+    compared = {"tuned": search, "untuned": search.forecaster, "majority": MajorityClassifier()}
+    with observed(compared, panel) as activity:
+        for name, tests in _folds(panel, labels, folds, search.random_state):
+            part, known, test = panel.select(~tests), labels[~tests], panel.select(tests)
+            place = out / _folder(name, len(rows))
+            found = clone(search).set_params(storage=out.absolute(), name=place.name).fit(part, known)
+            _stop_if_cut_short(found)
+            found.report(place / REPORT, f"Search {name}")
+            _echo_best(found, f"{name}: ")
+            if found.best_params_:
+                found.best_estimator_.save(place / "model")
+            untuned = clone_with_seed(search.forecaster, search.random_state).fit(part, known)
+            majority = MajorityClassifier().fit(part, known)
+            models = {"majority": majority, "untuned": untuned, "tuned": found.best_estimator_}
+            parts = {key: _answers(model, test, labels[tests]) for key, model in models.items()}
+            accuracy = {key: float(each["true"].eq(each["predicted"]).mean()) for key, each in parts.items()}
+            answers += [each.assign(model=key, fold=len(rows)) for key, each in parts.items()]
+            rows.append({"fold": name, "sequences": int(tests.sum()), **accuracy})
+            pd.DataFrame(rows).to_csv(out / SCORES, index=False)
+        protocol = "leave-users-out" if panel.groups is not None else "random"
+        protocol = protocol if tested_part(panel) is None else "given"
+        every = pd.concat(answers, ignore_index=True).assign(protocol=protocol)
+        missing = dict.fromkeys([name for name in every if name.startswith(PREFIX)], 0.0)  # of classes not in a fold
+        results = ClassifierComparison(every.fillna(missing))
+        activity.result = results
     _show_scores(rows, label)
+    echo(f"{results.headline}.")
+    write_report(results, out / "report.html", f"{label}: tuned, untuned and majority")
     echo(f"wrote {out / SCORES}, and for each fold {REPORT} and the tuned model, if any, in its folder")
+
+
+def _answers(model: Any, test: Panel, truth: NDArray[Any]) -> pd.DataFrame:
+    """Return a row for each recording that a fold tests, as `compare_classifiers` has them."""
+    import numpy as np
+    import pandas as pd
+
+    shares, classes = np.asarray(model.predict_proba(test)), np.asarray(model.classes_)
+    columns = {"group": test.groups, "recording": test.ids, "true": truth, "predicted": classes[shares.argmax(axis=1)]}
+    columns |= {f"{PREFIX}{name}": share for name, share in zip(classes, shares.T, strict=True)}
+    return pd.DataFrame(columns).assign(seed=pd.NA, chosen="", fit_seconds=np.nan, predict_seconds=np.nan)
 
 
 def _folder(fold: str, number: int) -> str:

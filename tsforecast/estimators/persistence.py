@@ -325,7 +325,7 @@ def summary(folder: str | Path) -> dict[str, str]:
             "made": where.get("made", ""),
             "machine": where.get("machine", ""),
             "format": f"version {written['format_version']}{wrote(description)}",
-            "golden": "a forecast that load repeats" if description["golden"] is not None else "none",
+            "golden": "a prediction that load repeats" if description["golden"] is not None else "none",
             "numbers": f"{len(numbers)} arrays, {sum(array.nbytes for array in numbers.values()):,} bytes",
         }
         return {name: str(words) for name, words in facts.items() if words is not None and str(words)}

@@ -269,7 +269,10 @@ def class_headline(
     best, count = (better or compared)[0], len(judged)  # the table has the best first
     accuracy, low, high = (float(table.loc[best, name]) for name in ("accuracy", "low", "high"))
     ends = "" if math.isnan(low) else f" ({100 * max(low, 0.0):.0f} to {100 * min(high, 1.0):.0f})"
-    found = f"right on {_exactly(accuracy)}{ends} instead of {_exactly(base)} of the {tested}"
+    mine, guessed = _exactly(accuracy), _exactly(base)
+    found = f"right on {mine}{ends} instead of {guessed} of the {tested}"
+    if mine == guessed:
+        found = f"right on {mine}{ends} of the {tested}, as often as a guess"
     found += "" if best in better else f", {judged[best].outcome}"
     if count == 1:
         return f"{best} {'beats' if better else 'is not shown to beat'} {GUESS}: {found}"

@@ -61,7 +61,7 @@ class SearchViews:
         if (count := len(scored(self.trials_))) < 2:
             raise ParameterError(f"a plot of a search must have two trials with a score: got {count}; raise trials")
         axes = axes_of(ax)
-        progress(self.trials_, "naive", axes=axes)
+        progress(self.trials_, self.reference_, axes=axes)
         axes.legend(frameon=False)
         return axes
 

@@ -85,7 +85,7 @@ class Space:
     --------
     >>> space = Space.of({"units": [8, 16], "window": ["1 season", 10], "layers": (1, 3)}, season_length=6)
     >>> space.size, space.describe(trials=3)
-    (12, '12 combinations; 3 trials see 25 %')
+    (12, '12 combinations; 3 trials see at most 25 %')
     >>> space.settings({"units": 8, "window": "1 season", "layers": 2})
     {'units': 8, 'window': 6, 'layers': 2}
     """
@@ -141,7 +141,7 @@ class Space:
             count = f"{int(listed.size):,} combinations of the others" if listed.domains else "no limit"
             return f"any number for {', '.join(free)}: {count}; {trials} trials"
         share = min(100.0, 100 * trials / self.size)
-        return f"{int(self.size):,} combinations; {trials} trials see {float(f'{share:.2g}'):g} %"
+        return f"{int(self.size):,} combinations; {trials} trials see at most {float(f'{share:.2g}'):g} %"
 
     def start(self, own: Mapping[str, Any]) -> Settings:
         """Return a forecaster's own settings; where the space does not have them, the first choice or the middle."""
@@ -238,7 +238,7 @@ def _domain(name: str, value: Any, problems: list[str]) -> list[Any] | Range:
     if not isinstance(value, Range) or not (is_number(value.low) and is_number(value.high)):
         problems.append(
             f"space of {name!r} must be a list of choices, a pair (low, high), log(low, high) or a table of low, high "
-            f"and log: got {value!r}"
+            f"and log: got {value!r}" + (f"; write [{value!r}]" if isinstance(value, (str, int, float)) else "")
         )
         return []
     if not value.low < value.high or (value.log and value.low <= 0):

@@ -51,7 +51,6 @@ def quiet() -> Iterator[None]:
 
 
 DEFAULT = "tsforecast"  # the experiment of data without a name
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # pages of models, not those of language models
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"  # in the working folder, where nothing else is named
 WAIT = 4.0  # seconds for a server to answer: with all else, less than five
 TRIES = 5  # of a database file, which another process may be writing to
@@ -202,7 +201,7 @@ class Store:
             if self.uri.startswith("sqlite:"):
                 files = (Path(self.uri.removeprefix("sqlite:///")).parent / ARTIFACTS).as_uri()
             try:
-                return str(self._client.create_experiment(name, files, KIND))
+                return str(self._client.create_experiment(name, files))
             except self._refusal:  # another process was faster
                 found = self._client.get_experiment_by_name(name)
                 if found is None:

@@ -202,7 +202,10 @@ def _figures_of_each(
     word, shares = "user" if key == "group" else "class", results.by(key)[names]
     left_out = (key, results.protocols[0]) == ("group", "leave-users-out")
     best, unseen = shares[names[0]], " Each user was left out of the fit." if left_out else ""
-    ends = f"lowest on {word} {best.idxmin()}, {best.min():.1%}, and highest on {best.idxmax()}, {best.max():.1%}"
+    low, high = (
+        f"{name}" if f"{name}".startswith(word) else f"{word} {name}" for name in (best.idxmin(), best.idxmax())
+    )
+    ends = f"lowest on {low}, {best.min():.1%}, and highest on {high}, {best.max():.1%}"
     ends = ends if best.min() < best.max() else f"{best.min():.1%} on each {word}"
     caption = f"Accuracy of {names[0]} is {ends}.{unseen}{_omitted(results, names)}"
     return [captioned(f"each-{key}", f"Accuracy of each {word}", figure_of_each(shares), caption)]
