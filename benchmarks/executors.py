@@ -43,7 +43,7 @@ def made_up(series: int) -> Panel:
 
 
 def board(panel: Panel, epochs: int = 2) -> Leaderboard:
-    """Compare all models, fitted anew at each cutoff."""
+    """Compare all models, fitted again at each cutoff."""
     return leaderboard(models(epochs), panel, HORIZON, origins=ORIGINS, refit=True)
 
 

@@ -103,7 +103,7 @@ def quick(seed: int) -> Any:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model on one set by one protocol; what is made anew for each seed, unless nothing in it is random."""
+    """One model on one set by one protocol; what is made again for each seed, unless nothing in it is random."""
 
     set: str
     protocol: str

@@ -48,7 +48,7 @@ class Source:
     rate: int  # steps in a second
     channels: int
     trained: int  # steps of the recordings that trained, over which convolutions reach back
-    again: int  # steps of the prefix that is predicted anew, to compare with
+    again: int  # steps of the prefix that is predicted again, to compare with
 
     @property
     def steps(self) -> int:

@@ -122,7 +122,7 @@ def read_list(path: Path) -> tuple[list[Job], dict[str, Any]]:
             jobs.append(Job(task.name, task.dataset_path, kept, {}, task, (path.parent / table["fev"]).parent, place))
     names = [job.name for job in jobs]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    problems += [f"tasks must have names of their own: {name!r} stands there twice" for name in twice]
+    problems += [f"tasks must have names of their own: {name!r} occurs twice" for name in twice]
     if not jobs and not problems:
         problems.append(f'file {str(path)!r} must have tasks: add [[task]] with data, or fev = "tasks.yaml"')
     raise_any(problems)
@@ -156,7 +156,7 @@ def models_of(listed: Any) -> dict[str, Any]:
         if not isinstance(model, str):
             problems.append(f"a model must be a name, or a table with one under model: got {each!r}")
         elif name in models:
-            problems.append(f"models must have names of their own: {name!r} stands there twice; add name = ...")
+            problems.append(f"models must have names of their own: {name!r} occurs twice; add name = ...")
         elif not given:
             models[name] = named([model])[model] if name != model else model
         elif is_foreign(model):

@@ -262,10 +262,10 @@ def test_an_audit_shows_each_probe_and_ends_with_1_where_something_moved(monkeyp
     found = CliRunner().invoke(app, ["audit", "co2-weekly", "--model", "drift", "--cutoffs", "1"])
     assert found.exit_code == 1
     assert "LEAK: something moved in" in " ".join(found.output.split())
-    assert "An audit cannot see: what a global or a file keeps" in " ".join(found.output.split())
+    assert "An audit cannot detect: state that a global or a file keeps" in " ".join(found.output.split())
     monkeypatch.setattr("tsforecast.leakage.audit.in_a_new_process", lambda run: lambda data: run(data))
     found = CliRunner().invoke(app, ["audit", "co2-weekly", "--model", "mean", "--cutoffs", "1", "--isolated"])
-    assert "An audit cannot see: what was in globals before" in " ".join(found.output.split())
+    assert "An audit cannot detect: globals from before" in " ".join(found.output.split())
 
 
 def test_a_narrow_terminal_gets_fewer_columns_and_whole_names() -> None:

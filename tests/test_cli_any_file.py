@@ -179,7 +179,7 @@ def test_a_file_over_which_the_reader_itself_breaks_down_is_refused(
 
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr(pl, "read_parquet", breaks_down)
-    with pytest.raises(DataError, match=r"must be a readable PARQUET table: it is damaged; write it anew$"):
+    with pytest.raises(DataError, match=r"must be a readable PARQUET table: it is damaged; write it again$"):
         read_file(tmp_path / "data.parquet")
 
 

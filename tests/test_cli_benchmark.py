@@ -81,7 +81,7 @@ def test_mistakes_get_one_message_and_exit_code_2(tmp_path: Path) -> None:
         (
             tsforecast,
             ["smartwatch-gestures", "--no-measure", "--quick"],
-            "--no-measure draws what was measured: leave '--quick'",
+            "--no-measure draws measured rows: leave '--quick'",
         ),
         (
             tsforecast,

@@ -147,7 +147,7 @@ def test_a_fitted_classifier_predicts_new_files_a_single_one_and_a_table(places:
 
     known = tsforecast("predict", model, places / "moves.zip", "--out", tmp_path / "known.csv")
     assert known.returncode == 0, known.stderr
-    assert "of 12 recordings got the label that stands in column 'gesture'" in known.stderr
+    assert "of 12 recordings got the label in column 'gesture'" in known.stderr
     assert "Note: 12 of 12 recordings were learned from: how well they are recognised is no estimate" in known.stderr
     table = pd.read_csv(tmp_path / "known.csv")
     assert table.columns.tolist() == ["recording", "gesture", "gesture=tap", "gesture=wave"]
@@ -266,7 +266,7 @@ def test_both_parts_of_a_ts_dataset_are_compared_and_the_test_part_is_not_learne
     assert "fitted majority on 4 recordings, 2 classes" in fitted.stdout
     predicted = tsforecast("predict", tmp_path / "m", tmp_path / "moves_TEST.ts")
     assert predicted.stdout.splitlines() == ["recording,way,way=down,way=up", "001,down,0.5,0.5", "002,down,0.5,0.5"]
-    assert "50.0% of 2 recordings got the label that stands in column 'way'" in predicted.stderr
+    assert "50.0% of 2 recordings got the label in column 'way'" in predicted.stderr
     (tmp_path / "one").mkdir()
     for part in ("TRAIN", "TEST"):
         (tmp_path / f"moves_{part}.ts").rename(tmp_path / "one" / f"moves_{part}.ts")
@@ -360,7 +360,7 @@ def one_file(text: str, name: str = "ann/tap/01.csv") -> Make:
         ),
         (
             lambda folder: zipped(folder, {"a/../../evil.csv": "x\n1\n"}),
-            "moves.zip' must hold files below its own folder: it has 'a/../../evil.csv'; pack it anew",
+            "moves.zip' must hold files below its own folder: it has 'a/../../evil.csv'; pack it again",
         ),
         (lambda folder: zipped(folder, {"/etc/evil.csv": "x\n1\n"}), "below its own folder: it has '/etc/evil.csv'"),
         (lambda folder: zipped(folder, {"C:\\evil.csv": "x\n1\n"}), "must hold files below its own folder: it has 'C:"),
@@ -475,7 +475,7 @@ def test_a_damaged_or_locked_zip_is_refused(places: Path, tmp_path: Path) -> Non
         ),
         (
             ("predict", "odd", "moves"),
-            "recordings.json' must hold how recordings were read: it does not; fit the model anew",
+            "recordings.json' must hold how recordings were read: it does not; fit the model again",
         ),
         (("predict", "kept", "no-y.csv"), "target column 'y' does not exist"),
     ],
@@ -578,7 +578,7 @@ def test_rows_that_were_shuffled_are_put_in_the_order_of_their_clock(
 def test_rows_that_are_there_twice_are_refused_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "moves.csv"
     refused = tsforecast(*long_table(lambda table: pd.concat([table, table]), path))
-    assert "each row of a recording must be there once: 174 of 348 are copies, the first in line 176; remove" in (
+    assert "each row of a recording must occur once: 174 of 348 are copies, the first in line 176; remove" in (
         refused.stderr
     )
     one = tsforecast(*long_table(lambda table: table.loc[[*range(13), *range(13), *range(13, len(table))]], path))

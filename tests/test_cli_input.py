@@ -325,13 +325,15 @@ def test_text_of_the_windows_kind_is_read_and_said_to_be(tmp_path: Path, capsys:
     assert read_file(path).equals(expected)
     assert capsys.readouterr().err == (
         f"Note: file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, "
-        "save it anew as CSV in UTF-8\n"
+        "save it again as CSV in UTF-8\n"
     )
     for spoiled in (text.encode("utf-16")[2:], text.encode("utf-16") + b"\0", text.encode("latin-1") + b"\x81"):
         path.write_bytes(spoiled)
         with pytest.raises(DataError) as caught:
             read_file(path)
-        assert str(caught.value) == f"file {str(path)!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8"
+        assert (
+            str(caught.value) == f"file {str(path)!r} must be text in UTF-8: it is not; save it again as CSV in UTF-8"
+        )
 
 
 @pytest.mark.sample(5)
@@ -443,7 +445,7 @@ def test_a_name_with_brackets_or_stars_is_that_of_one_file(tmp_path: Path, suffi
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("day,sales,sales\n2024-01-01,1,5\n2024-01-02,1,5\n")
-    with pytest.raises(DataError, match=r"must have names of their own: 'sales' stands there twice; rename one"):
+    with pytest.raises(DataError, match=r"must have names of their own: 'sales' occurs twice; rename one"):
         read_file(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("day,sales,sales_duplicated_0\n2024-01-01,1,5\n2024-01-02,1,5\n")
     assert read_file(tmp_path / "b.csv").width == 3

@@ -84,7 +84,7 @@ def test_skill_is_claimed_and_exit_code_one_warns_once_when_it_is_lost(sales: pd
     assert result.stderr.startswith("Warning: skill is lost since 2024-0")
     assert len(state_of(tmp_path)["starts"]) >= 2
     result = tsforecast("monitor", "model", cwd=tmp_path, width=200)
-    assert "judged are the losses since then: skill is lost since 2024-0" in result.stdout
+    assert "the verdict is on the losses since then: skill is lost since 2024-0" in result.stdout
     assert result.returncode == (1 if "is worse than" in result.stdout else 0)
     assert result.stderr == ""
 
@@ -93,7 +93,7 @@ def test_a_note_says_when_a_claim_does_not_hold_any_more(sales: pd.DataFrame, tm
     append(tmp_path, sales[TRAIN:])
     flat = table(208)[200:].assign(sales=56.0)  # which the naive forecast gets right
     result = append(tmp_path, flat)
-    assert "mean is inconclusive beside naive: " in result.stdout
+    assert "mean is inconclusive compared with naive: " in result.stdout
     assert result.stderr == "Note: it could be called better before these observations, and cannot be any more\n"
     assert result.returncode == 0
 

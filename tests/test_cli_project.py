@@ -98,11 +98,14 @@ def test_what_init_leaves_as_comments_are_keys_of_a_project(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("horzon = 3", "project.toml has 'horzon', which no command knows; did you mean 'horizon'?"),
-        ("[leaderbord]\na = 1", "project.toml has 'leaderbord', which no command knows; did you mean 'leaderboard'?"),
+        ("horzon = 3", "project.toml has 'horzon', which is an option of no command; did you mean 'horizon'?"),
+        (
+            "[leaderbord]\na = 1",
+            "project.toml has 'leaderbord', which is an option of no command; did you mean 'leaderboard'?",
+        ),
         (
             "[leaderboard]\nmodel = 'gru'",
-            "project.toml has 'model' in [leaderboard], which that command does not know; did you mean 'models'?",
+            "project.toml has 'model' in [leaderboard], which is no option of that command; did you mean 'models'?",
         ),
         ("horizon = 'x'", "horizon in project.toml must be a whole number: got 'x'"),
         ("horizon = 2.5", "horizon in project.toml must be a whole number: got 2.5"),

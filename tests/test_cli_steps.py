@@ -122,7 +122,7 @@ def test_a_model_of_steps_is_fitted_and_predicts_a_row_for_each(days: Path, tmp_
         assert table["activity"].tolist() == expected.tolist()
         truth = pd.concat([day(u, number)["activity"] for u in range(len(USERS)) for number in range(2)])
         share = (truth.to_numpy() == expected)[truth.notna()].mean()
-        assert f"{share:.1%} of 195 labelled steps got the label that stands in column 'activity'" in result.stderr
+        assert f"{share:.1%} of 195 labelled steps got the label in column 'activity'" in result.stderr
     day(0, 0).drop(columns="activity").to_csv(tmp_path / "new.csv", index=False)
     alone = tsforecast("predict", tmp_path / "model", tmp_path / "new.csv")
     assert alone.stderr.startswith("Note: 1 of 1 recording was learned from: how well")

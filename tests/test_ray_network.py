@@ -110,7 +110,7 @@ def head(only_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     ("environment", "said"),
     [
         ({"RAY_AUTH_TOKEN": TOKEN}, "node 1"),
-        ({"RAY_AUTH_TOKEN": TOKEN[::-1]}, "wants its own token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or"),
+        ({"RAY_AUTH_TOKEN": TOKEN[::-1]}, "needs its own token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or"),
         ({"RAY_AUTH_MODE": "disabled"}, "must be that of a ray cluster that lets this process in: '127.0.0.1:"),
     ],
 )

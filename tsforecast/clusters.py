@@ -144,7 +144,7 @@ def _start(address: str | None) -> None:
                     ray.init(address=address, **options)
     except unreachable as error:
         if _is_refused(error):
-            must, got = "must be that of a ray cluster that lets this process in", f"{address!r} wants its own token"
+            must, got = "must be that of a ray cluster that lets this process in", f"{address!r} needs its own token"
             remedy = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of its head"
         else:
             must, got = "must be that of a ray cluster that runs", f"{address!r} cannot be reached ({reason(error)})"

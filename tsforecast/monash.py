@@ -128,7 +128,7 @@ def read_monash(path: Path) -> MonashFile:
         elif tag not in TAGS:
             problems += [_problem(number, "a line of the header must be one of the format", f"@{tag}; {_near(tag)}")]
         elif tag in held:
-            problems += [_problem(number, f"@{tag} must stand there once", "it is there again")]
+            problems += [_problem(number, f"@{tag} must occur once", "it is there again")]
         else:
             held[tag] = rest
             problems += _header_problems(number, tag, rest)

@@ -150,7 +150,7 @@ class Files:
                 for _ in table.collect_batches() if every_row else ():
                     pass
             except (pl.exceptions.PolarsError, OSError) as error:
-                must = f"{name!r} must be a file that can be read, as its ending says"
+                must = f"{name!r} must be a readable file of the kind of its ending"
                 return Problem(must, reason(error), "write it again, or leave it out")
             if different := _difference(schemas, self.names[0], name):
                 return different

@@ -196,7 +196,7 @@ def test_an_object_is_fitted_once_where_it_reads_a_context_and_at_each_cutoff_wh
     for cutoff, part in level.groupby("cutoff"):
         assert part["forecast"].tolist() == [series[: int(cutoff) + 1].mean()] * 2
     assert ObjectForecaster(Last()).note == ""
-    assert "fitted anew at each cutoff" in ObjectForecaster(Level()).note
+    assert "fitted again at each cutoff" in ObjectForecaster(Level()).note
 
 
 @pytest.mark.parametrize(
@@ -241,9 +241,9 @@ def test_a_board_of_models_of_any_origin_has_readable_names_notes_and_keeps_the_
         "Level, Level-2, last, Unpicklable are known by results alone: the leak audit ran them 36 times at the first "
     )
     assert notes == [
-        "Unpicklable cannot be pickled: it runs in this process, and an interrupted comparison begins it anew",
-        "Level predicts only what follows its fit: a copy is fitted anew at each cutoff",
-        "Level-2 predicts only what follows its fit: a copy is fitted anew at each cutoff",
+        "Unpicklable cannot be pickled: it runs in this process, and an interrupted comparison begins it again",
+        "Level predicts only what follows its fit: a copy is fitted again at each cutoff",
+        "Level-2 predicts only what follows its fit: a copy is fitted again at each cutoff",
         "Ridge, StandardScaler+Ridge, sklearn:LinearRegression are regressors: ReductionForecaster fits each to "
         "windows of past steps",
     ]

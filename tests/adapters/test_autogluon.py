@@ -128,7 +128,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(tmp_path: Path) -> None:
     }.values():
         with pytest.raises(ParameterError, match=sentence):
             AutogluonForecaster(fit_settings=settings).fit(PANEL)
-    with pytest.raises(ParameterError, match="prediction_length=5 steps, and 3 are asked for"):
+    with pytest.raises(ParameterError, match="prediction_length=5 steps, and 3 are requested"):
         forecasts_of(predictor(tmp_path, prediction_length=5))
     with pytest.raises(ParameterError, match=r"known_covariates_names that are no future columns .*'rain'"):
         forecasts_of(AutogluonForecaster(predictor(tmp_path, known_covariates_names=["rain"])), PRICED, AHEAD)
@@ -151,7 +151,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(tmp_path: Path) -> None:
         broken.fit(PANEL)
     one = make("autogluon:Naive").set_params(horizon=HORIZON).fit(PANEL)
     assert len(one.predict(horizon=2)) == 4
-    with pytest.raises(DataError, match="it makes 3 steps, and 4 are asked for"):
+    with pytest.raises(DataError, match="it makes 3 steps, and 4 are requested"):
         one.predict(horizon=4)
 
 

@@ -142,11 +142,11 @@ def test_a_trained_predictor_and_one_that_needs_no_training_are_used_as_they_are
     expected = [next(iter(trained.predict([entry]))).quantile(0.5) for entry in entries()]
     np.testing.assert_allclose(forecasts_of(trained), expected, rtol=1e-5)
     assert as_forecaster(trained).note == "is used as it was trained before"
-    with pytest.raises(ParameterError, match="forecasts prediction_length=3 steps, and 4 are asked for"):
+    with pytest.raises(ParameterError, match="forecasts prediction_length=3 steps, and 4 are requested"):
         as_forecaster(trained).set_params(horizon=4).fit(PANEL)
     fitted = as_forecaster(trained).set_params(horizon=HORIZON).fit(PANEL)
     assert len(fitted.predict(horizon=2)) == 4
-    with pytest.raises(DataError, match="it makes 3 steps, and 5 are asked for"):
+    with pytest.raises(DataError, match="it makes 3 steps, and 5 are requested"):
         fitted.predict(horizon=5)
 
 

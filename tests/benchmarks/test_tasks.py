@@ -105,7 +105,7 @@ def test_each_model_has_a_row_of_each_task_by_the_metric_of_the_task(tasks: Modu
     found = overall(folder / "out/rows.csv")
     pd.testing.assert_series_equal(pd.read_csv(folder / "out/overall.csv")["skill"], found.table["skill"])
     page = (folder / "out/tasks.html").read_text()
-    assert "5 models on 2 tasks, beside seasonal-naive" in page
+    assert "5 models on 2 tasks, compared with seasonal-naive" in page
     assert "averages" in page
     assert lines[0].startswith("[1/2] sales, ")
 
@@ -146,9 +146,9 @@ def test_where_every_requested_model_fails_the_naive_ones_stay(tasks: ModuleType
         ("seeds = 1", "seed = 1", "key 'seed' is not known; did you mean 'seeds'?"),
         ("horizon = 2", "horizn = 2", "task 'sales': key 'horizn' is not known; did you mean 'horizon'?"),
         ('data = "sales.csv"', "", "task 'sales' must name its data, a dataset or a file: got None"),
-        ('data = "shops.tsf"', 'data = "shops.tsf"\nname = "sales"', "'sales' stands there twice"),
+        ('data = "shops.tsf"', 'data = "shops.tsf"\nname = "sales"', "'sales' occurs twice"),
         ("window = 5", "windw = 5", "model 'averages': 'windw' is not known; did you mean 'window'?"),
-        ('"mean",', '"mean", "mean",', "models must have names of their own: 'mean' stands there twice"),
+        ('"mean",', '"mean", "mean",', "models must have names of their own: 'mean' occurs twice"),
         ('metric = "rmsse"', 'metric = "rmse2"', "task 2: metric must be one of"),
         ("origins = 2", 'origins = "two"', "task 2: origins must be a whole number >= 1: got 'two'"),
         ('align = "end"', 'align = "ends"', "task 2: align must be one of"),

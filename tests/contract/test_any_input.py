@@ -77,7 +77,7 @@ def fit_and_ask(name: str, data: Any, said: dict[str, Any] | None) -> None:
 
 KEPT = ("frequency", "duplicates", "season_length")
 NAMES = (*MODEL_NAMES, "ensemble")
-QUICK = [name for name in NAMES if name not in CLASSICAL]  # these fit every window anew
+QUICK = [name for name in NAMES if name not in CLASSICAL]  # these fit every window again
 
 
 @st.composite

@@ -47,7 +47,7 @@ def test_help_lists_the_parameters_of_the_signature_with_an_explanation(name: st
 
 
 ANCHOR = 'anchor : {"auto", "last", "seasonal", "average", "none"} or sequence of int, default \'auto\''
-KEPT = "Whether a later past of a fitted series is {} with the estimated {}, or they are estimated anew{}."
+KEPT = "Whether a later past of a fitted series is {} with the estimated {}, or they are estimated again{}."
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_a_download_that_cannot_be_read_does_not_stay(
     with pytest.raises(DataError) as caught:
         load_dataset("sunspots")
     assert caught.value.problems[-1] == (
-        f"{place} was removed from the cache: the next attempt fetches {card('sunspots').files[0].url} anew"
+        f"{place} was removed from the cache: the next attempt fetches {card('sunspots').files[0].url} again"
     )
     assert not place.exists()
 

@@ -462,7 +462,7 @@ def test_a_note_names_the_zone_whose_clocks_change() -> None:
     (note,) = Panel.of(by_hour("2024-03-30 23:00")).notes
     assert note == (
         "the clocks of Europe/Berlin change: steps are even in UTC, and after a change forecasts are those of the same "
-        "time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
+        "local time; convert the stamps to UTC if each day is meant to have 24 hours"
     )
     assert not Panel.of(by_hour("2024-03-30 23:00", "Asia/Tokyo")).notes
 

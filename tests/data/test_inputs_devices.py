@@ -472,16 +472,16 @@ ONE = "the context must hold one series, like the data that were fitted: "
 EACH = "the context must hold one series for each 'shop', like the data that were fitted: "
 GIVE = "; give one at a time, or fit the model with "
 CONTEXTS = {  # fitted, context and the message
-    "one after the other": (one_device, two, f"{ONE}column 'shop' tells several apart{GIVE}id='shop'"),
+    "one after the other": (one_device, two, f"{ONE}column 'shop' distinguishes several{GIVE}id='shop'"),
     "interleaved": (
         one_device,
         lambda: two().sort_values(["day", "shop"], ignore_index=True),
-        f"{ONE}column 'shop' tells several apart{GIVE}id='shop'",
+        f"{ONE}column 'shop' distinguishes several{GIVE}id='shop'",
     ),
     "polars": (
         lambda: pl.from_pandas(one_device()),
         lambda: pl.from_pandas(two()),
-        f"{ONE}column 'shop' tells several apart{GIVE}id='shop'",
+        f"{ONE}column 'shop' distinguishes several{GIVE}id='shop'",
     ),
     "without a column": (
         one_device,
@@ -491,7 +491,7 @@ CONTEXTS = {  # fitted, context and the message
     "a second id": (
         lambda: two(names="ab"),
         lambda: pd.concat([two(names="ab").assign(region=region) for region in ("x", "y")], ignore_index=True),
-        f"{EACH}column 'region' tells several apart{GIVE}an id of both columns",
+        f"{EACH}column 'region' distinguishes several{GIVE}an id of both columns",
     ),
     "a row twice": (
         one_device,
@@ -521,7 +521,7 @@ def test_the_command_line_names_the_column_of_a_context_of_several_series(tmp_pa
     two().to_csv(tmp_path / "two.csv", index=False)
     tsforecast("fit", "one.csv", "--model", "naive", "--horizon", "1", "--out", "model", cwd=tmp_path)
     refused = tsforecast("predict", "model", "--data", "two.csv", cwd=tmp_path)
-    message = f"{ONE}column 'shop' tells several apart{GIVE}--id shop".replace("the context", "the file of --data")
+    message = f"{ONE}column 'shop' distinguishes several{GIVE}--id shop".replace("the context", "the file of --data")
     assert (refused.returncode, refused.stderr) == (2, f"Error: {message}\n")
 
 

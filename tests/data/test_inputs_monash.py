@@ -151,7 +151,7 @@ def test_a_file_in_latin_1_keeps_its_letters(tmp_path: Path) -> None:
         (HEADER.replace("size numeric", "size") + SERIES, "line 5: an attribute must have a name and a type (string, "),
         (HEADER.replace("size numeric", "state string") + SERIES, "attributes must have names of their own: 'state'"),
         (HEADER.replace("@horizon", "@horizons") + SERIES, "@horizons; did you mean '@horizon'?"),
-        (HEADER.replace("@horizon 6", "@relation s") + SERIES, "@relation must stand there once"),
+        (HEADER.replace("@horizon 6", "@relation s") + SERIES, "@relation must occur once"),
         (b"PK\x03\x04\x00\x00", "must be text: it holds bytes that are none; unpack it first"),
     ],
 )

@@ -351,8 +351,8 @@ REFUSED: dict[str, tuple[list[int], dict[str, Any], str]] = {
     "months with a tolerance": ([1, 2], {"frequency": "MS", "tolerance": "D"}, "^frequency must have a fixed length"),
     "an unknown unit": ([1, 2], {"resample": "20mz"}, "^resample '20mz' is not known"),
     "no unit": ([1, 2], {"resample": "20"}, "^resample must have a unit on an axis of dates: got '20'; write it like"),
-    "two steps": ([1, 2], {"resample": "20ms", "frequency": "h"}, "^frequency must be left out beside resample"),
-    "both": ([1, 2], {"resample": "20ms", "tolerance": "2ms"}, "^tolerance must be left out beside resample"),
+    "two steps": ([1, 2], {"resample": "20ms", "frequency": "h"}, "^frequency must be left out with resample"),
+    "both": ([1, 2], {"resample": "20ms", "tolerance": "2ms"}, "^tolerance must be left out with resample"),
     "no bins": ([1, 2], {"aggregate": "last"}, "^aggregate needs bins: got 'last' alone; pass resample=...$"),
     "a typo": ([1, 2], {"resample": "20ms", "aggregate": "men"}, "did you mean 'mean'[?]"),
 }  # fmt: skip

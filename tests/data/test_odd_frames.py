@@ -56,7 +56,7 @@ def test_decimals_may_be_missing_where_the_target_is_guessed() -> None:
 def test_gaps_that_would_fill_the_memory_are_refused() -> None:
     stamps = [*pd.date_range("2024-01-01", periods=9, freq="us"), pd.Timestamp("2200-01-01")]
     frame = pd.DataFrame({"day": stamps, "sales": 1.0})
-    with pytest.raises(DataError, match=r"gaps must be small enough to fill: \d+ time stamps are missing beside 10"):
+    with pytest.raises(DataError, match=r"gaps must be small enough to fill: \d+ time stamps are missing, and 10"):
         Panel.from_frame(frame, time="day", fill_gaps=True, nan_policy="forward_fill")
 
 

@@ -77,7 +77,7 @@ def test_a_bag_of_channels_and_a_flat_list_are_read_from_arff(tmp_path: Path) ->
         (
             LABELLED + "1,2:3,4:Up\n5,6:7",
             "taps.ts, line 11: a recording must have 2 channels and a label, with colons between them: it has 1 colon; "
-            "it may be cut short: get it anew",
+            "it may be cut short: get it again",
         ),
         (
             LABELLED + "1,2:3,4:up\n",
@@ -90,7 +90,7 @@ def test_a_bag_of_channels_and_a_flat_list_are_read_from_arff(tmp_path: Path) ->
         (
             LABELLED + "1,2,3:4,5:Up\n",
             "line 10: channels of a recording must have as many steps: channel 1 has 3 steps, channel 2 has 2; it may "
-            "be cut short: get it anew",
+            "be cut short: get it again",
         ),
         (
             LABELLED + "1,2:3,x:Up\n",
@@ -111,7 +111,7 @@ def test_a_bag_of_channels_and_a_flat_list_are_read_from_arff(tmp_path: Path) ->
         ),
         (
             "@equalLength true\n@seriesLength 3\n@classLabel true a\n@data\n1,2,3:a\n1,2:a\n",
-            "line 6: a recording must have the 3 steps of @seriesLength: it has 2; it may be cut short: get it anew",
+            "line 6: a recording must have the 3 steps of @seriesLength: it has 2; it may be cut short: get it again",
         ),
         ("@targetLabel true\n@data\n1,2:a\n", "line 3: the target must be a number: got 'a'"),
         (
@@ -128,7 +128,7 @@ def test_a_bag_of_channels_and_a_flat_list_are_read_from_arff(tmp_path: Path) ->
         ("1,2:a\n3,4:b\n", "taps.ts' must have a line @data before its recordings: it has none"),
         ("@missing true\n", "must have a line @data before its recordings: it has none"),
         ("", "must have a line @data before its recordings: it has none"),
-        (LABELLED, "must have a recording after @data: it has none; get it anew"),
+        (LABELLED, "must have a recording after @data: it has none; get it again"),
     ],
 )
 def test_faults_of_ts_have_their_line_and_a_remedy(tmp_path: Path, text: str, sentence: str) -> None:
@@ -177,7 +177,7 @@ def test_faults_of_arff_have_their_line_and_a_remedy(tmp_path: Path, text: str, 
 def test_a_file_of_mixed_encodings_is_refused_with_the_line(tmp_path: Path) -> None:
     mixed = (LABELLED + "1:2:Up\n").encode() + "3:4:dówn\n".encode("latin-1")
     with pytest.raises(
-        DataError, match=r"must be text in UTF-8: line 11 holds bytes that are not; save it anew in UTF-8"
+        DataError, match=r"must be text in UTF-8: line 11 holds bytes that are not; save it again in UTF-8"
     ):
         read(tmp_path, mixed)
     with pytest.raises(DataError, match=r"taps\.ts' must be a readable \.ts file: No such file"):

@@ -393,11 +393,11 @@ def test_processes_that_scan_at_once_lay_out_one_folder(tmp_path: Path) -> None:
     [
         (
             lambda whole: whole[: len(whole) // 2],
-            r"'[^']*/1.parquet' must be a file that can be read, as its ending says",
+            r"'[^']*/1.parquet' must be a readable file of the kind of its ending",
         ),
         (
             lambda _: b"",
-            r"'[^']*/1.parquet' must be a file that can be read, as its ending says: .*; write it again, or",
+            r"'[^']*/1.parquet' must be a readable file of the kind of its ending: .*; write it again, or",
         ),
         (
             pl.DataFrame.drop,
@@ -427,9 +427,7 @@ def test_a_packed_csv_that_ends_early_is_no_full_disk(tmp_path: Path) -> None:
         shops().write_csv(tmp_path / name, compression="gzip", check_extension=False)
     whole = (tmp_path / "b.csv.gz").read_bytes()
     (tmp_path / "b.csv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(
-        DataError, match=r"'[^']*/b.csv.gz' must be a file that can be read, .*; write it again, or leave"
-    ):
+    with pytest.raises(DataError, match=r"'[^']*/b.csv.gz' must be a readable file of .*; write it again, or leave"):
         Panel.scan(tmp_path, id="shop", time="day", target="sold")
 
 

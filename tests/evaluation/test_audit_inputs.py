@@ -274,7 +274,7 @@ def test_windows_that_cannot_be_audited_are_refused_in_a_sentence() -> None:
     from sklearn.linear_model import Ridge
 
     X, y = np.ones((10, 3)), np.ones(10)
-    with pytest.raises(ParameterError, match=r"is judged on windows: pass data=\(X, y\)"):
+    with pytest.raises(ParameterError, match=r"is audited on windows: pass data=\(X, y\)"):
         audit(Ridge(), SERIES)
     with pytest.raises(DataError, match="X and y must have as many rows as each other: got 10 and 9"):
         audit(Ridge(), (X, y[:9]))

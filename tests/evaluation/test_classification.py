@@ -133,7 +133,7 @@ def test_the_verdict_needs_users_and_more_than_luck() -> None:
     assert unsure.outcome == "inconclusive"
     assert unsure.low < 0 < unsure.skill
     assert " points (" in unsure.sentence
-    assert " beside majority in 8 users; accuracy " in unsure.sentence
+    assert " compared with majority in 8 users; accuracy " in unsure.sentence
     assert judge(rows)["majority"].sentence == "majority is the reference: accuracy 33.3%"
 
 

@@ -64,7 +64,7 @@ def test_a_model_that_stored_the_numbers_is_found_on_all_twins() -> None:
     assert outcomes(report) == {"the data": ""} | dict.fromkeys(
         ("shifted", "rescaled", "reversed", "resampled"), "memory"
     )
-    assert report.sentence.startswith("remembered seems to remember these data: beside ")
+    assert report.sentence.startswith("remembered seems to remember these data: compared with ")
     assert report.sentence.endswith(", on 12 series")
     assert report.table["loss"].iloc[0] < 1e-9 < report.table["rivals"].iloc[0]
 

@@ -92,7 +92,7 @@ def test_a_network_that_is_cut_short_is_taken_to_need_four_fifths_of_its_epochs(
     found = duration_of({"gru": network}, test, probe=0)
     assert found.models["gru"].epochs == (2, 40 if patience is None else 32)
     taken = 32 if patience else 40
-    assert f". Of at most 40 epochs, 2 of gru were timed; {taken} are taken to pass until the" in found.sentence
+    assert f". Of at most 40 epochs, 2 of gru were timed; {taken} are assumed until the" in found.sentence
     whole = duration_of({"gru": network}, test, probe=600)  # however busy the machine is
     assert whole.models["gru"].epochs is None
     assert "epochs" not in whole.sentence

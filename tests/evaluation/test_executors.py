@@ -50,7 +50,7 @@ def nodes(only_ray: None) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def cluster(nodes: Any) -> Iterator[Any]:
-    """The same, with a connection for all tests that run tasks from here; workers then need not load all anew."""
+    """The same, with a connection for all tests that run tasks from here; workers then need not load all again."""
     with connected(nodes.address):
         yield nodes
 

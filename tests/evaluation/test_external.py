@@ -172,7 +172,7 @@ WRONG: dict[str, tuple[Any, str]] = {
         lambda wide: without(wide, cutoff=DAYS[0] - pd.Timedelta("1D")),
         "column 'cutoff' must hold times of the truth: 2023-12-31 is none of series 'b', which has 2024-01-01",
     ),
-    "no number": (lambda wide: wide[KEYS], "forecasts must have a column of numbers: there is none beside"),
+    "no number": (lambda wide: wide[KEYS], "forecasts must have a column of numbers: there is none besides"),
     "no times": (lambda wide: wide[["unique_id", "mean"]], "forecasts must have their times: no column is one of ds"),
     "no series": (lambda wide: wide[["ds", "mean"]], "forecasts must name their series: no column is one of unique_id"),
     "the name of a naive one": (

@@ -154,14 +154,15 @@ def test_claims_in_words(skill: float, outcome: str) -> None:
     assert (claim.low > 0, claim.high < 0) == (outcome == "better", outcome == "worse")
     words = {"better": "gru is better than naive: ", "worse": "gru is worse than naive: "}
     sentence = claim.sentence("gru", "naive")
-    assert sentence.startswith(words.get(outcome, "gru is inconclusive beside naive: "))
+    assert sentence.startswith(words.get(outcome, "gru is inconclusive compared with naive: "))
     assert sentence.endswith(f" in 96 losses; e-value {claim.e_value:.3g}, and a claim needs 20")
 
 
 def test_few_losses_equal_ones_and_none_claim_nothing() -> None:
     monitor = Monitor()
     assert (
-        monitor.claim.sentence() == "the model is inconclusive beside the reference: 0 losses; a claim needs at least 8"
+        monitor.claim.sentence()
+        == "the model is inconclusive compared with the reference: 0 losses; a claim needs at least 8"
     )
     monitor.update([1.0] * 7, [2.0] * 7)
     assert (monitor.claim.outcome, monitor.claim.e_value, monitor.claim.skill) == ("inconclusive", 1.0, 0.5)

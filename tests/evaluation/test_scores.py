@@ -183,7 +183,7 @@ def test_models_whose_distributions_fail_are_named_with_the_reason() -> None:
     board = leaderboard({"silent": Silent()}, NOISE, horizon=1, origins=5, metric="crps")
     assert board.notes[0] == "silent has no distribution: too few errors are known"
     assert board.notes[1] == (
-        "1 of 4 models has point forecasts alone: silent; each counts as a distribution that is sure of its point, "
+        "1 of 4 models has point forecasts alone: silent; each counts as a distribution without spread, "
         "whose CRPS is the absolute error and whose intervals have no width"
     )
     table = board.table.set_index("model").loc["silent"]

@@ -1,6 +1,6 @@
 """Fits that are killed at random moments, and go on: `python -m tests.faults.killed_fits FOLDER KILLS SEED`.
 
-A process of its own, with one thread, so that it may fork: what is killed has not to load everything anew.
+A process of its own, with one thread, so that it may fork: what is killed has not to load everything again.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_a_text_that_is_new_counts_as_the_mean_of_the_others(name: str, request:
     with pytest.warns(DataWarning) as caught:
         easter = model.predict(future=AHEAD.assign(kind=["Easter", *AHEAD["kind"].tolist()[1:]]))["sales"][0]
     assert str(caught[0].message) == (
-        "column 'kind' holds text that was not learned from, which counts as the mean of all others: 'Easter'; fit on "
+        "column 'kind' holds text that is new since training and counts as the mean of all others: 'Easter'; fit on "
         "data with it"
     )
     assert sales["holiday"] + 2 < easter < sales["sale"] - 2

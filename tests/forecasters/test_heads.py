@@ -227,7 +227,7 @@ def test_numbers_that_a_distribution_cannot_have_are_refused() -> None:
     with pytest.raises(ParameterError, match="loss must have a distribution for point='mean': got 'mae', whi"):
         small("gru").set_params(point="mean").fit(wave())
     with pytest.raises(
-        ParameterError, match="quantiles must be 1 to 199 levels between 0 and 1 beside the median: got"
+        ParameterError, match="quantiles must be 1 to 199 levels between 0 and 1 besides the median: got"
     ):
         QuantileLoss([0.1, 1.0])
 

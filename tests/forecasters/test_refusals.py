@@ -126,7 +126,7 @@ def test_a_setting_with_a_typo_is_answered_with_the_nearest_one() -> None:
 def test_a_context_below_all_that_the_logarithm_was_learned_on_is_warned_of() -> None:
     model = GRUForecaster(window=12, horizon=3, units=4, max_epochs=1, random_state=0).fit(wave())
     with pytest.warns(
-        DataWarning, match=re.escape("1 of 1 contexts go below all that value_transform 'log' was learned on")
+        DataWarning, match=re.escape("1 of 1 contexts go below the range of training of value_transform 'log' and are")
     ):
         model.predict(wave() - 20)
     model.predict(wave() + 20)  # pytest makes any warning an error
@@ -137,7 +137,7 @@ def test_a_checkpoint_belongs_to_its_fit(tmp_path: Path) -> None:
     settings = {"window": 12, "horizon": 3, "units": 4, "max_epochs": 2, "random_state": 0}
     GRUForecaster(**settings).fit(wave(), checkpoint=kept)
     with pytest.raises(
-        ParameterError, match="must resume with the cell it began with: 'gru', got 'lstm'; take that up"
+        ParameterError, match="must resume with the cell it began with: 'gru', got 'lstm'; use that again"
     ):
         LSTMForecaster(**settings).fit(wave(), resume_from=kept)
     with pytest.raises(

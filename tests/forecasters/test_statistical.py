@@ -462,7 +462,7 @@ def test_an_absurd_forecast_is_replaced_by_the_seasonal_naive_one_to_the_bit_and
     )
     assert len(model.failures_) == 1
     assert model.failures_[0].startswith("ets could not be fitted to 'y' of series '1': its forecast goes 2.7")
-    assert model.failures_[0].endswith("the seasonal naive forecast stands in its place")
+    assert model.failures_[0].endswith("the seasonal naive forecast is used instead")
     naive = SeasonalNaiveForecaster(100).fit(panel).forecast(Context.at_end(panel), 100)
     assert model.is_fallback(Context.at_end(panel)).ravel().tolist() == [False, True]
     assert np.array_equal(forecasts[1], naive[1])

@@ -78,7 +78,7 @@ def test_forecasts_add_up_and_coherent_ones_stay(tree: Hierarchy, method: Any) -
     base = random.normal(size=(len(tree.names), 4)) + 3
     given = {"residuals": errors_of(tree, 50), "history": random.uniform(1, 2, size=(20, n))}
     if tree is GROUPED and method == "top-down-forecasts":
-        with pytest.raises(ParameterError, match=r"levels within each other: levels lie beside each other; use 'mint'"):
+        with pytest.raises(ParameterError, match=r"levels within each other: levels are side by side; use 'mint'"):
             reconcile(base, tree, method, **given)
         return
     found = reconcile(base, tree, method, **given)

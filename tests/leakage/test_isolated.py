@@ -55,7 +55,7 @@ def test_state_that_outlives_a_run_is_found_in_processes_of_their_own_only(name:
     procedure = partial(STATEFUL[name], cutoff=cutoff)
     alone = audit_procedure(procedure, series(), cutoff, isolated=True)
     assert "LEAK" in alone.outcome
-    assert any(matter.startswith("what was in globals before the audit") for matter in alone.unseen)
+    assert any(matter.startswith("globals from before the audit") for matter in alone.unseen)
     together = audit_procedure(procedure, series(), cutoff)
     assert together.passed  # the limit that the report names
     assert any("isolated=True" in matter for matter in together.unseen)

@@ -86,7 +86,7 @@ def test_a_forecast_is_the_anchor_plus_corrections(
     assert torch.allclose(network(past), expected, atol=1e-6)
 
 
-# torch says so of its own recurrent modules, whose list of weights it makes anew
+# torch says so of its own recurrent modules, whose list of weights it makes again
 exports = pytest.mark.filterwarnings("ignore:The tensor attributes self.encoder:UserWarning")
 
 

@@ -353,7 +353,7 @@ def test_a_broken_numba_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(read(cell, x), cell(x)[0])
     assert [str(warning.message) for warning in caught] == [
         "numba must compile the fast kernels and cannot (OSError: libllvmlite.so: cannot open shared object file): "
-        "torch's own modules do the same more slowly; install numba anew"
+        "torch's own modules do the same more slowly; install numba again"
     ]
     read(cell, x)  # and no more
 

@@ -93,7 +93,7 @@ def test_an_untrained_network_and_one_without_validation_keep_all_and_older_mode
     tuned = small("gru").set_params(max_epochs=4).fit(wave(120))
     tuned.network_.share.fill_(0.25)
     again = tuned.fine_tune(wave(120), max_epochs=0)
-    assert not torch.equal(again.network_.share, tuned.network_.share)  # learned anew
+    assert not torch.equal(again.network_.share, tuned.network_.share)  # learned again
     save(tuned, tmp_path / "model")
     assert torch.equal(load(tmp_path / "model").network_.share, tuned.network_.share)
     plain, arrays = tuned.get_state()

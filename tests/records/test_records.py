@@ -174,24 +174,24 @@ UNSIGNED: dict[str, tuple[Callable[[Lines], Lines], str]] = {
         lambda lines: [*lines, *hashed_anew(lines)],
         "line 5 must follow from line 4: it follows from",
     ),
-    "one line hashed anew": (
+    "one line hashed again": (
         lambda lines: [lines[0], hashed_anew([edited(lines[1], raise_forecast)])[0], *lines[2:]],
         "line 2 must follow from line 1: it follows from",
     ),
     # From here on all hashes follow from each other again: the data, the model or the clock tell.
-    "tail hashed anew after an edited number": (
+    "tail hashed again after an edited number": (
         lambda lines: hashed_anew([lines[0], edited(lines[1], raise_forecast), *lines[2:]]),
         "line 2, series 'y', forecast of 'y' must be what its model forecasts: step 1 has",
     ),
-    "tail hashed anew after a forged time": (
+    "tail hashed again after a forged time": (
         lambda lines: hashed_anew([*lines[:3], edited(lines[3], earlier_made)]),
         "line 4 must be made after the line before: it has 2024-01-15",
     ),
-    "tail hashed anew after a time to come": (
+    "tail hashed again after a time to come": (
         lambda lines: hashed_anew([*lines[:3], edited(lines[3], lambda r: r.update(made="2999-01-01T00:00:00Z"))]),
         "line 4 must be made before now: its time is 2999-01-01",
     ),
-    "tail hashed anew after a changed cutoff": (
+    "tail hashed again after a changed cutoff": (
         lambda lines: hashed_anew([*lines[:2], edited(lines[2], earlier_cutoff), lines[3]]),
         "line 3, series 'y' must have the times that follow on 2024-02-01: they begin with 2024-02-24",
     ),

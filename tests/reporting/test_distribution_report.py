@@ -46,7 +46,7 @@ def test_the_page_has_the_next_horizon_and_the_distributions(board: Leaderboard)
     assert all(f"<li>{name}: " in page for name in board.calibrations)
     for name in ("pit", "reliability", "ahead-0"):
         assert f'id="{name}-' in page
-    assert "Shades are to hold 50, 80 and 95% of outcomes" in page
+    assert "Shades should hold 50, 80 and 95% of outcomes" in page
     plain = html_report(leaderboard([], wave(60), horizon=3, origins=5))
     assert {"Forecast", "Distributions"}.isdisjoint(titles(plain))
     assert "Shades" not in plain

@@ -125,7 +125,7 @@ def test_sentences_under_the_table_hang_where_they_do_not_fit(board: Leaderboard
     sentences = [str(verdict) for verdict in board.verdicts.values() if verdict.outcome != "naive"]
     place = next(at for at, name in enumerate(board.verdicts) if name in naive)
     sentences.insert(place, f"{', '.join(naive[:-1])} and {naive[-1]} are naive forecasts too")
-    whole = re.sub(r"\n(    |(?! ))", " ", under)  # a line begins anew where it begins with two spaces
+    whole = re.sub(r"\n(    |(?! ))", " ", under)  # a line begins again where it begins with two spaces
     assert whole.rstrip().split("\n") == [
         f"{under.split(')')[0]}) {board.headline}. {board.summary_line}.".replace("\n", " "),
         *(f"  {sentence}" for sentence in sentences[:-1]),

@@ -125,7 +125,7 @@ def broken(folder: Path, how: str) -> None:
     [
         ("no description", "it has no model.json"),
         ("no numbers", "it has no numbers.safetensors"),
-        ("not json", "model.json is cut short or spoilt; copy the folder once more, or save the model anew"),
+        ("not json", "model.json is cut short or spoilt; copy the folder once more, or save the model again"),
         ("list", "model.json must hold an object: it holds a list"),
     ],
 )

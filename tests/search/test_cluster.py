@@ -185,7 +185,9 @@ def test_a_url_has_a_copy_of_a_search_which_is_read_where_there_is_less(
         more = search("bucket://searches", model=BASE, trials=3 + (home == "other"), max_epochs=2).fit(PANEL)
         assert more.trials_["scores"].tolist()[:3] == first.trials_["scores"].tolist()
     assert set(events(tmp_path / "searches" / "a").values()) == {1}  # nothing was run again
-    with pytest.raises(ParameterError, match=r"storage must be a folder, or a URL that fsspec knows: got 's33://b/a'"):
+    with pytest.raises(
+        ParameterError, match=r"storage must be a folder, or a URL that fsspec supports: got 's33://b/a'"
+    ):
         search("s33://b", model=BASE).fit(PANEL)
 
 

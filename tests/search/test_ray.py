@@ -113,7 +113,7 @@ def test_a_search_refits_its_best_settings_and_knows_its_trials(ray_here: None, 
     assert loaded.trials_.equals(trials)
     assert (loaded.best_params_, loaded.optimism_) == (search.best_params_, search.optimism_)
     assert (loaded.storage, loaded.name) == (None, None)  # a model says nothing of where anything lies
-    with pytest.raises(ParameterError, match="drawn from its folder, which a saved search does not know"):
+    with pytest.raises(ParameterError, match="drawn from its folder, which is not part of a saved search"):
         loaded.report()
     search.report(tmp_path / "search.html")
     page = (tmp_path / "search.html").read_text(encoding="utf-8")

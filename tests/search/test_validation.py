@@ -228,7 +228,7 @@ def test_a_trial_that_was_cut_short_goes_on_to_the_same_scores(tmp_path: Path) -
     assert scores({"window": 12}, tmp_path / "cut") == whole[2:]
     with pytest.raises(Cut):
         run_trial(model, {"window": 12}, tmp_path / "killed", cut, pauses=False)
-    assert not (tmp_path / "killed" / "fit").exists()  # a minute is not over: it trains anew
+    assert not (tmp_path / "killed" / "fit").exists()  # a minute is not over: it trains again
     losses = tmp_path / "killed" / "losses.npy"
     losses.write_bytes(losses.read_bytes()[:-9])  # in the midst of writing
     assert scores({"window": 12}, tmp_path / "killed") == whole[1:]

@@ -129,7 +129,7 @@ def test_intervals_of_the_mean_are_as_wide_as_training_and_those_of_an_untrained
     assert np.allclose(constant.predict(recordings[:1], interval=0.9), 1)
     assert constant.predict_distribution(recordings[:1]).cdf([[[1.5]]]).item() == 1
     del alone.deviation_
-    with pytest.raises(ParameterError, match=r"must have the standard deviation of training .*; fit it anew"):
+    with pytest.raises(ParameterError, match=r"must have the standard deviation of training .*; fit it again"):
         alone.predict(recordings, interval=0.8)
 
 

@@ -335,7 +335,7 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(fitted: Classifier) -> Non
     with pytest.raises(DataError, match="one label for each recording in a search: got labels of steps; use scikit-le"):
         RaySearch(MajorityClassifier(output="step"), {}).fit(X, [["a", "b", "a"], ["b", "a"]])
     alone = Panel.from_frame(pd.DataFrame({"kind": [0.0, 1.0]}), time=False, target="kind")
-    with pytest.raises(DataError, match="must have a channel beside their labels: the panel has the column 'kind'"):
+    with pytest.raises(DataError, match="must have a channel besides their labels: the panel has the column 'kind'"):
         MajorityClassifier(output="step").fit(alone, "kind")
 
 

@@ -72,7 +72,7 @@ def test_a_port_in_use_and_an_address_for_everybody_are_one_sentence_each(model:
         open_to_all = tsforecast("serve", "model", "--port", str(port), "--host", "0.0.0.0", cwd=model, width=200)
     assert result.returncode == open_to_all.returncode == 2
     assert result.stderr.startswith(f"Error: 127.0.0.1:{port} must be an address of this machine that is free: Address")
-    note = "Note: there is no authentication: whoever reaches 0.0.0.0 can ask, and read forecasts of the model\n"
+    note = "Note: there is no authentication: whoever can reach 0.0.0.0 can request forecasts of the model\n"
     assert open_to_all.stderr.startswith(f"{note}Error: 0.0.0.0:{port} must be an address of this machine that is free")
     result = tsforecast("serve", "model", "--max-rows", "0", cwd=model)
     assert (result.returncode, result.stderr) == (2, "Error: --max-rows must be a whole number >= 1: got 0\n")

@@ -93,7 +93,7 @@ def test_pages_describe_the_model_and_load_nothing(server: Server, shops: GRUFor
     ("body", "status", "sentence"),
     [
         (b'{"context": NaN}', 400, "the body must be JSON: NaN is no number of JSON; write null for what is missing"),
-        (b'{"horizon": 1, "horizon": 2}', 400, "each name must stand once in an object: 'horizon' stands twice"),
+        (b'{"horizon": 1, "horizon": 2}', 400, "each name must occur once in an object: 'horizon' occurs twice"),
         (b'{"horizon": 1e999}', 400, "numbers must be at most 1.8e308: got 1e999; scale them down"),
         (b'{"horizon": ' + b"9" * 5000 + b"}", 400, "numbers must be at most 1.8e308: got one of 5000 digits"),
         (b"[" * 5_000, 400, "the body must nest few levels"),

@@ -1,4 +1,4 @@
-"""A real MLflow server, and database files that need not be made anew for each test."""
+"""A real MLflow server, and database files that need not be made again for each test."""
 
 from __future__ import annotations
 

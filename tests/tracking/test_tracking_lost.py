@@ -59,7 +59,7 @@ def test_a_server_that_dies_in_the_middle_of_a_fit_changes_nothing_and_what_is_l
             network().fit(SALES)
         assert [item.category for item in warned] == [TrackingWarning]
         sentence = str(warned[0].message)
-        assert sentence.startswith("tracking stopped, and what was under way goes on")
+        assert sentence.startswith("tracking stopped, and the work continues")
         assert "tsforecast track-sync" in sentence
         pd.testing.assert_frame_equal(model.predict(), alone.predict())
         assert [e.valid_loss for e in model.history_] == [e.valid_loss for e in alone.history_]  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def test_a_server_that_dies_in_the_middle_of_a_fit_changes_nothing_and_what_is_l
         command = [sys.executable, "-m", "tsforecast.cli.app", "track-sync"]
         early = subprocess.run(command, capture_output=True, text=True, check=False)
         assert early.returncode == 2
-        assert "nobody answers there" in early.stderr
+        assert "no server answers there" in early.stderr
         service.start()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
@@ -90,7 +90,9 @@ def refused() -> str:
 def test_a_server_that_is_not_there_is_said_before_anything_is_trained() -> None:
     uri = refused()
     with (
-        pytest.raises(TrackingError, match=rf"runs cannot be tracked in '{uri}': nobody answers there \(Connection re"),
+        pytest.raises(
+            TrackingError, match=rf"runs cannot be tracked in '{uri}': no server answers there \(Connection re"
+        ),
         track(uri=uri),
     ):
         pytest.fail("nothing may be trained")
@@ -104,7 +106,7 @@ def test_a_server_that_says_nothing_is_given_up_within_five_seconds() -> None:
         while min(seconds) >= 5 and len(seconds) < 4:  # what a user is promised; a busy machine may take longer once
             began = time.monotonic()
             with (
-                pytest.raises(TrackingError, match="nobody answers there"),
+                pytest.raises(TrackingError, match="no server answers there"),
                 track(uri=f"http://127.0.0.1:{silent.getsockname()[1]}"),
             ):
                 pytest.fail("nothing may be trained")
@@ -117,7 +119,7 @@ def test_a_server_that_says_nothing_is_given_up_within_five_seconds() -> None:
     [
         ("localhost:5000", "uri must be that of an MLflow server or of a database file"),
         ("sqlite:////nowhere/mlflow.db", "must be one that can be written to"),
-        ("postgresql://127.0.0.1:1/runs", "nobody answers there"),
+        ("postgresql://127.0.0.1:1/runs", "no server answers there"),
     ],
 )
 def test_other_places_that_cannot_be_reached_are_said(uri: str, sentence: str) -> None:

@@ -147,7 +147,7 @@ class AutogluonForecaster(LibraryForecaster):
         if given.prediction_length not in (1, self.horizon):  # 1 is its default
             raise ParameterError(
                 f"{self.label} forecasts prediction_length={given.prediction_length} steps, and {self.horizon} are "
-                f"asked for: make it with prediction_length={self.horizon}"
+                f"requested: make it with prediction_length={self.horizon}"
             )
         if strange := [repr(name) for name in given.known_covariates_names if name not in known]:
             raise ParameterError(
@@ -190,7 +190,7 @@ class AutogluonForecaster(LibraryForecaster):
             found = self.model_.predict(self._frame(rows, question), known, random_seed=self.random_state)
             values = found[columns].to_numpy().reshape(question.panel.n_targets, -1, len(columns))
             if values.shape[1] < question.horizon:
-                raise ValueError(f"it makes {values.shape[1]} steps, and {question.horizon} are asked for")
+                raise ValueError(f"it makes {values.shape[1]} steps, and {question.horizon} are requested")
         return tables.from_long(values[:, : question.horizon], question.panel)
 
     def _frame(self, rows: pd.DataFrame, question: Question | None) -> Any:

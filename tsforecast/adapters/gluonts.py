@@ -117,7 +117,7 @@ class GluontsForecaster(LibraryForecaster):
         if model.prediction_length < self.horizon_:
             raise ParameterError(
                 f"{self.label} forecasts prediction_length={model.prediction_length} steps, and {self.horizon_} are "
-                f"asked for: make it with prediction_length={self.horizon_}"
+                f"requested: make it with prediction_length={self.horizon_}"
             )
         if not _is_estimator(model):
             self.model_ = model
@@ -151,7 +151,7 @@ class GluontsForecaster(LibraryForecaster):
             with self.explained(f"series {one.id!r} of {len(one.y):,} steps"), _seeded(self.random_state):
                 known, values = quantiles_of(self.model_.predict([entry_of(one, fixed)]), levels)
                 if values.shape[1] < question.horizon:
-                    raise ValueError(f"it makes {values.shape[1]} steps, and {question.horizon} are asked for")
+                    raise ValueError(f"it makes {values.shape[1]} steps, and {question.horizon} are requested")
             found.append(values[:, : question.horizon])
         return known, tables.from_long(np.concatenate(found), question.panel)
 

@@ -45,7 +45,7 @@ class SeriesForecaster(ForeignForecaster):
     the covariates that its model reads in `reads`; a note says what is left out.
     """
 
-    each_cutoff = True  # is fitted anew there
+    each_cutoff = True  # is fitted again there
     takes_missing = False  # NaN, in series and covariates
     takes_text = False  # in covariates
 
@@ -57,7 +57,7 @@ class SeriesForecaster(ForeignForecaster):
     @property
     def note(self) -> str:
         """See `ForeignForecaster.note`."""
-        fits = "is fitted anew at each cutoff, and " if self.each_cutoff else ""
+        fits = "is fitted again at each cutoff, and " if self.each_cutoff else ""
         read = f"{' and '.join(self.reads)} covariates" if self.reads else "no covariates"
         return f"{fits}reads {read}" + (" alone" if 0 < len(self.reads) < 3 else "")
 

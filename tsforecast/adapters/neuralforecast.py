@@ -62,7 +62,7 @@ class NeuralforecastForecaster(LibraryForecaster):
         model, question = self.made(panel), self.training(panel)
         if model.h != self.horizon_:
             raise ParameterError(
-                f"{self.label} forecasts h={model.h} steps, and {self.horizon_} are asked for: make it with "
+                f"{self.label} forecasts h={model.h} steps, and {self.horizon_} are requested: make it with "
                 f"h={self.horizon_}"
             )
         model.trainer_kwargs = _QUIET | model.trainer_kwargs

@@ -72,7 +72,7 @@ download the weights first and give a local folder: nothing is downloaded here
     batch_size: int = setting(
         default=1,
         least=1,
-        doc="Series that are forecast together. More are faster, and a forecast then depends on those beside it by "
+        doc="Series that are forecast together. More are faster, and a forecast then depends on those in its batch by "
         "rounding, or by padding.",
     )
     device: str = setting(
@@ -180,8 +180,8 @@ download the weights first and give a local folder: nothing is downloaded here
         if not 0 < at_once < self.horizon_:
             return super()._cautions(past)
         return [
-            f"{self.label} was trained to forecast {at_once:,} steps: beyond them, up to {self.horizon_:,}, it goes on "
-            "from its own forecasts",
+            f"{self.label} was trained to forecast {at_once:,} steps: beyond them, up to {self.horizon_:,}, it "
+            "continues from its own forecasts",
             *super()._cautions(past),
         ]
 

@@ -138,7 +138,7 @@ class ObjectForecaster(ForeignForecaster):
     """Forecasts of a copy of an object with ``fit(frame)`` and ``predict``.
 
     ``predict(context, horizon)``, or one with the parameter ``future`` as well, forecasts from any context after one
-    fit. ``predict(horizon)`` continues the frame that was fitted: a copy is fitted anew to the context at each cutoff.
+    fit. ``predict(horizon)`` continues the frame that was fitted: a copy is fitted again to the context at each cutoff.
 
     Examples
     --------
@@ -192,7 +192,7 @@ class ObjectForecaster(ForeignForecaster):
         """See `ForeignForecaster.note`."""
         if self._reads_context:
             return ""
-        return "predicts only what follows its fit: a copy is fitted anew at each cutoff"
+        return "predicts only what follows its fit: a copy is fitted again at each cutoff"
 
 
 def as_forecaster(model: Any) -> Forecaster:

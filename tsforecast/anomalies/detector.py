@@ -217,7 +217,7 @@ class Detector:
         late = longer[due[longer] < (self._tick or 0)]
         if len(late):
             must = "rows of all series must come in order of time"
-            got = f"series {str(panel.ids[late[0]])!r} has new ones at a time that was judged without it"
+            got = f"series {str(panel.ids[late[0]])!r} has new ones at a time that was tested without it"
             raise DataError(Problem(must, got, "give the rows of one time together", series=panel.ids[late[0]]))
         self.panel = panel
         self._parts.append(self._judged(before.lengths))
@@ -269,7 +269,7 @@ class Decided:
 
     found: Flags
     totals: Floats  # the greater of the sums up and down; the latter negative
-    alarms: Flags  # where it passes its limit, and begins anew
+    alarms: Flags  # where it passes its limit, and begins again
     since: Positions  # step at which it left 0, counted from the first one of these T
 
 

@@ -60,7 +60,7 @@ def figures_of(events: pd.DataFrame, rows: pd.DataFrame) -> list[CaptionedFigure
     for number, (series, target) in enumerate(chosen.itertuples(index=False)):
         own, mine = (part[(part["series"] == series) & (part["target"] == target)] for part in (rows, events))
         count = len(mine)
-        caption = f"{target}: black is what was observed, blue the forecast. " + (
+        caption = f"{target}: observations are black, forecasts blue. " + (
             "Circles are points, and shades are collective anomalies." if count else "Nothing was found."
         )
         found.append(captioned(f"series-{number}", brief(series), _figure(own, mine), caption))

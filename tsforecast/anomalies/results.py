@@ -123,13 +123,13 @@ class Anomalies:
         return found
 
     def _collective(self, own: pd.DataFrame) -> list[dict[str, Any]]:
-        """Return the collective anomalies of one series and target: sums that begin anew at once are one."""
+        """Return the collective anomalies of one series and target: sums that begin again at once are one."""
         sign, found = np.sign(own["total"]), list[dict[str, Any]]()
         anew = (own["since"] > own["row"].shift() + 1) | (sign != sign.shift())
         for _, event in own.groupby(anew.cumsum()):
             last, place = event.iloc[-1], int(event.index[-1])
             length = int(last["row"] - event["since"].iloc[0]) + 1
-            score = event["total"].sum()  # as great as one that would not have begun anew
+            score = event["total"].sum()  # as great as one that would not have begun again
             targets = self.rows["target"].cat
             which = self.rows["series"].cat.codes[place] * len(targets.categories) + targets.codes[place]
             p = self.sum_tail.p_value(int(which), abs(score)) / self.facts.memory

@@ -99,7 +99,7 @@ def load_dataset(
         for file, place in zip(known.files, places, strict=True):
             if file.url and not file.sha256 and place == cache / file.path:
                 place.unlink(missing_ok=True)
-                removed = f"{place} was removed from the cache: the next attempt fetches {file.url} anew"
+                removed = f"{place} was removed from the cache: the next attempt fetches {file.url} again"
                 error = DataError([*error.problems, removed])
         raise error
 
@@ -182,7 +182,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
         reason = shorten(error.problems, 1) if isinstance(error, DataError) else str(error).strip().split("\n")[0]
         raise DataError(
-            f"the files of dataset {card.name!r} must be as its card says ({where}): {reason}; get them anew"
+            f"the files of dataset {card.name!r} must be as its card says ({where}): {reason}; get them again"
         ) from error
     panel = Panel.from_frame(
         frame,

@@ -96,7 +96,7 @@ class _File:
             at = next(k for k, length in enumerate(lengths) if length != lengths[0])
             got = f"channel 1 has {counted(lengths[0], 'step')}, channel {at + 1} has {lengths[at]}"
             self.refuse(
-                line, "channels of a recording must have as many steps", got, "it may be cut short: get it anew"
+                line, "channels of a recording must have as many steps", got, "it may be cut short: get it again"
             )
             return False
         block = np.array(rows).T  # (T, C)
@@ -108,7 +108,7 @@ class _File:
             self.refuse(line, "numbers must be finite", "one is infinite", "write ? where a number is missing")
         elif self.values and block.shape[1] != self.values[0].shape[1]:
             must = f"a recording must have as many channels as that of line {self.lines[0]}, {self.values[0].shape[1]}"
-            self.refuse(line, must, f"it has {block.shape[1]}", "it may be cut short: get it anew")
+            self.refuse(line, must, f"it has {block.shape[1]}", "it may be cut short: get it again")
         else:
             self.values.append(block)
             self.lines.append(line)
@@ -164,7 +164,7 @@ def read_parts(paths: Sequence[Path], parts: Sequence[str]) -> Recordings:
     channels = {file.values[0].shape[1] for file in files}
     if len(channels) > 1:
         held = " and ".join(f"{file.path.name} has {file.values[0].shape[1]}" for file in files)
-        raise DataError(f"the parts of a dataset must have as many channels: {held}; get them anew")
+        raise DataError(f"the parts of a dataset must have as many channels: {held}; get them again")
     places = [
         (f"{part}/{number:03d}" if part else f"{number:03d}", part)
         for file, part in zip(files, parts, strict=True)
@@ -189,7 +189,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         held = f"line {line} holds bytes that are not"
-        raise DataError(f"file {str(path)!r} must be text in UTF-8: {held}; save it anew in UTF-8") from None
+        raise DataError(f"file {str(path)!r} must be text in UTF-8: {held}; save it again in UTF-8") from None
     lines = ((number, line.strip()) for number, line in enumerate(re.split("\r\n|\r|\n", text), 1))
     return ((number, line) for number, line in lines if line and line[0] not in "#%")
 
@@ -209,7 +209,9 @@ def _ts(path: Path) -> _File:
         if not channels or (expected is not None and len(channels) != expected):
             many = counted(expected or 1, "channel")
             must = f"a recording must have {many}{' and a label' * (labelled or target)}, with colons between them"
-            file.refuse(number, must, f"it has {counted(line.count(':'), 'colon')}", "it may be cut short: get it anew")
+            file.refuse(
+                number, must, f"it has {counted(line.count(':'), 'colon')}", "it may be cut short: get it again"
+            )
         elif labelled and label not in classes[1:] and classes[1:]:
             got = f"got {_brief(label)!r}" if label else "it is empty"
             file.refuse(number, "the label must be one of @classLabel", got, nearest(label, classes[1:]))
@@ -219,7 +221,7 @@ def _ts(path: Path) -> _File:
             file.labels += [float(label) if target else label] if labelled or target else []
             if steps and len(file.values[-1]) != steps:
                 must = f"a recording must have the {steps} steps of @seriesLength"
-                file.refuse(number, must, f"it has {len(file.values[-1])}", "it may be cut short: get it anew")
+                file.refuse(number, must, f"it has {len(file.values[-1])}", "it may be cut short: get it again")
     return _required(file)
 
 
@@ -271,7 +273,7 @@ def _arff(path: Path) -> _File:
         if line.startswith("{") or len(cells) != len(attributes):
             got = "it is sparse" if line.startswith("{") else f"it has {len(cells)}"
             must = f"a recording must have the {counted(len(attributes), 'attribute')} of the header, with commas"
-            file.refuse(number, must, got, "it may be cut short: get it anew")
+            file.refuse(number, must, got, "it may be cut short: get it again")
             continue
         label = _plain(cells[nominal[0]]) if nominal else ""
         channels = re.split(r"\\n|\n", _plain(cells[nested[0]])) if nested else []
@@ -323,7 +325,7 @@ def _required(file: _File) -> _File:
     """Refuse a file without recordings."""
     if not (file.values or file.problems):
         file.problems.append(
-            Problem(f"file {str(file.path)!r} must have a recording after @data", "it has none", "get it anew")
+            Problem(f"file {str(file.path)!r} must have a recording after @data", "it has none", "get it again")
         )
     return file
 

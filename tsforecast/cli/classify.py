@@ -72,7 +72,9 @@ def classify(
     reading: DataOptions,
     models: Annotated[
         str,
-        typer.Option(help=f"Names with commas, or all: {', '.join(CLASSIFIER_NAMES)}; the majority is always there."),
+        typer.Option(
+            help=f"Names with commas, or all: {', '.join(CLASSIFIER_NAMES)}; the majority is always included."
+        ),
     ] = CLASSIFIERS,
     protocol: Annotated[
         str | None,
@@ -85,7 +87,7 @@ def classify(
 ) -> None:
     """Compare classifiers of labelled recordings with the majority, on people that they have not learned from.
 
-    Where the label changes within recordings, each step has one, and networks learn that.
+    Where the label changes within recordings, networks learn a label for each step.
     """
     from tsforecast.evaluation.compare_classifiers import compare_classifiers
 
@@ -199,13 +201,13 @@ def predict_labels(classifier: Any, model: Path, data: str, id: str | None, out:
     if label in panel.statics:
         right = panel.statics[label].astype(str) == columns[label]
         many = counted(len(panel), "recording")
-        warn("Note", f"{right.mean():.1%} of {many} got the label that stands in column {label!r}")
+        warn("Note", f"{right.mean():.1%} of {many} got the label in column {label!r}")
     elif for_steps and label in panel.roles.categories:
         truth = _labels(panel, label)
         known = truth != ""
         if known.any():
             share, many = (truth == columns[label])[known].mean(), counted(int(known.sum()), "labelled step")
-            warn("Note", f"{share:.1%} of {many} got the label that stands in column {label!r}")
+            warn("Note", f"{share:.1%} of {many} got the label in column {label!r}")
 
 
 def _channels(panel: Panel, label: str) -> Panel:
@@ -269,7 +271,7 @@ def _split(panel: Panel, protocol: str | None) -> tuple[list[str], NDArray[np.bo
     asked = [name.strip() for name in (protocol or "").split(",") if name.strip()]
     unknown = [name for name in asked if name not in PROTOCOLS]
     if unknown or (len(asked) > 1 and "given" in asked):
-        found = "given stands alone" if not unknown else nearest(unknown[0], PROTOCOLS)
+        found = "given cannot be combined with others" if not unknown else nearest(unknown[0], PROTOCOLS)
         raise ParameterError(f"--protocol must be {', '.join(PROTOCOLS)}, or the last two: got {protocol!r}; {found}")
     tested = tested_part(panel)
     if asked == ["given"] and tested is None:

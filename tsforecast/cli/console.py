@@ -52,7 +52,7 @@ def show_audit(report: AuditReport, title: str, console: Console) -> None:
         table.add_row(*(escape(str(cell)) for cell in row), style=styles.get(row.outcome))
     console.print(table)
     wrap(console, f"{report.verdict}.")
-    wrap(console, f"An audit cannot see: {'; '.join(report.unseen)}.")
+    wrap(console, f"An audit cannot detect: {'; '.join(report.unseen)}.")
 
 
 def show_anomalies(found: Anomalies, title: str, console: Console) -> None:
@@ -170,7 +170,7 @@ def interruptible(results: ResultOptions) -> Iterator[None]:
         kept = len([*place.glob("*.parquet")]) if place and place.is_dir() else 0
         if kept:
             rows = f"rows of {counted(kept, 'finished fit')} are kept in {place}"
-            warn("Interrupted", f"{rows}; the same command goes on from there")
+            warn("Interrupted", f"{rows}; the same command continues from there")
         else:
             remedy = "none was finished" if place else "with --out FOLDER those that are finished are kept"
             warn("Interrupted", f"no fit is kept: {remedy}")

@@ -321,7 +321,7 @@ def _unpack(path: Path, folder: Path, endings: tuple[str, ...]) -> None:
                     with archive.open(info) as source, target.open("wb") as written:
                         shutil.copyfileobj(source, written, CHUNK)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-        raise DataError(f"file {str(path)!r} must be a whole zip archive: {reason(error)}; get it anew") from error
+        raise DataError(f"file {str(path)!r} must be a whole zip archive: {reason(error)}; get it again") from error
 
 
 def _unsafe(path: Path, files: list[zipfile.ZipInfo], endings: tuple[str, ...]) -> Iterator[str]:
@@ -329,7 +329,7 @@ def _unsafe(path: Path, files: list[zipfile.ZipInfo], endings: tuple[str, ...]) 
     names = [info.filename for info in files]
     outside = [name for name in names if ".." in PurePosixPath(name).parts or re.match(r"/|\\|[A-Za-z]:", name)]
     if outside:
-        yield f"zip {str(path)!r} must hold files below its own folder: it has {outside[0]!r}; pack it anew"
+        yield f"zip {str(path)!r} must hold files below its own folder: it has {outside[0]!r}; pack it again"
     if any(info.flag_bits & 1 for info in files):
         yield f"zip {str(path)!r} must have no password: it has one; unpack it, and name the folder"
     if (size := sum(info.file_size for info in files)) > MOST_BYTES:
@@ -418,7 +418,7 @@ def in_order(frame: Any, id: str | None, taken: set[str | None]) -> tuple[Any, A
         if many and copies.sum() == many and (time or (len(free) > 1 and alike)):
             held = f"{many} of {len(frame)} are copies, the first in "
             raise DataError(
-                Problem("each row of a recording must be there once", (held, Row(copies.arg_max())), "remove them")
+                Problem("each row of a recording must occur once", (held, Row(copies.arg_max())), "remove them")
             )
         if many and few:
             again = rows.select((~pl.struct(owner, name).is_first_distinct()).alias(row))[row]

@@ -19,7 +19,7 @@ def detect(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[
         Path,
-        typer.Option(help="CSV, Excel or Parquet file of the rows that follow; known rows may come again."),
+        typer.Option(help="CSV, Excel or Parquet file of the rows that follow; known rows may be repeated."),
     ],
     level: Annotated[
         float, typer.Option(help="False discovery rate of points, and of collective ones in a stretch of --memory.")
@@ -32,18 +32,18 @@ def detect(
     ] = None,
     tail: Annotated[
         str,
-        typer.Option(help="How p-values go on beyond the largest residuals: power, exponential (finds more) or none."),
+        typer.Option(help="Tail of p-values beyond the largest residuals: power, exponential (finds more) or none."),
     ] = "power",
     out: Annotated[
         Path | None,
-        typer.Option(help="File for what is found: page (html), table (csv) or JSON.", show_default="print a table"),
+        typer.Option(help="File for the anomalies: page (html), table (csv) or JSON.", show_default="print a table"),
     ] = None,
     date_format: ContextDateFormat = None,
     trust: Trust = None,
 ) -> None:
-    """Find anomalies in rows that follow the fitted ones: points, and long runs of small misses.
+    """Find anomalies in rows that follow the fitted ones: points, and long runs of small errors.
 
-    Each row is judged by itself and what came before it: the next file changes nothing of what was found.
+    Each row is tested against earlier rows alone: the next file does not change earlier results.
     """
     suffix = suffix_of(out, (".html", ".csv", ".json"), "what is found") if out else ""
     if out:

@@ -276,7 +276,7 @@ def benchmark(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Which one.", show_default="list them")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows and report.", show_default="benchmark-NAME")] = None,
-    measure: Annotated[bool, typer.Option(help="Measure anew, or draw the report of the rows that come along.")] = True,
+    measure: Annotated[bool, typer.Option(help="Measure again, or draw the report of the installed rows.")] = True,
 ) -> None:
     """Measure on public data, beside the naive baseline; rows and a report.
 
@@ -295,7 +295,7 @@ def benchmark(
         near = f"it is called {renamed[0]!r} now, as its dataset is" if renamed else nearest(name, scripts)
         raise UnknownNameError(f"benchmark {name!r} does not exist; {near}")
     if not measure and context.args:
-        raise DataError(f"--no-measure draws what was measured: leave {' '.join(context.args)!r} out")
+        raise DataError(f"--no-measure draws measured rows: leave {' '.join(context.args)!r} out")
     out = out or Path(f"benchmark-{name}")
     rows, page = out / f"{scripts[name].stem}.jsonl", out / f"{name}.html"
     require_place(out, mark=page.name if not measure else rows.name)

@@ -58,7 +58,7 @@ _PLAIN = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _EITHER = r"^\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*$"  # 1,234: with a decimal comma, or with thousands set apart
 _MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "-", "--", "–", ".")  # of R, Excel, SQL
-_NO_TEXT = "file {!r} must be text in UTF-8: it is not; save it anew as CSV in UTF-8"
+_NO_TEXT = "file {!r} must be text in UTF-8: it is not; save it again as CSV in UTF-8"
 _THOUSANDS = (  # 1.234,5; 1,234.5; 1.234.567; 1 234: what can be read in one way only, so not 1.234
     r"^\s*[+-]?\d{1,3}((\.\d{3})+,\d+|(,\d{3})+\.\d+|(\.\d{3}){2,}|(,\d{3}){2,}"
     r"|([ '\u00a0\u202f\u2019]\d{3})+([.,]\d+)?)\s*$"
@@ -104,7 +104,7 @@ def read_file(
         raw, shown, encoding = _READERS[suffix](path, {*texts, time, *(time or "").split(",")})
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
         damaged = isinstance(error, (pl.exceptions.PanicException, EOFError, zlib.error))
-        broken = "it is damaged; write it anew" if damaged else None
+        broken = "it is damaged; write it again" if damaged else None
         why = broken or (ragged(path) if suffix.startswith(".csv") else None)
         raise DataError(
             f"file {str(path)!r} must be a readable {suffix.split('.')[1].upper()} table: {why or reason(error)}"
@@ -409,7 +409,7 @@ def _bad_names(path: Path, first: Sequence[str]) -> Iterator[str]:
         yield f"{must}: it holds {shorten([repr(name) for name in names])}; add a line of names"
     twice = [repr(name) for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
-        yield f"columns of {str(path)!r} must have names of their own: {shorten(twice)} stands there twice; rename one"
+        yield f"columns of {str(path)!r} must have names of their own: {shorten(twice)} occurs twice; rename one"
 
 
 def _is_windows(path: Path) -> bool:
@@ -431,7 +431,7 @@ def _is_windows(path: Path) -> bool:
     warn(
         "Note",
         f"file {str(path)!r} is not UTF-8 and was read as Windows-1252 (latin-1); if names in it look wrong, save it "
-        "anew as CSV in UTF-8",
+        "again as CSV in UTF-8",
     )
     return True
 

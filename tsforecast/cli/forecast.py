@@ -247,7 +247,7 @@ def report(
     require_place(out.parent)
     first, _ = read_rows(rows[0] / ROWS if rows[0].is_dir() else rows[0])
     if "predicted" in first:
-        why = "accuracy ranks classifiers, beside the majority"
+        why = "classifiers are ranked by accuracy and compared with the majority"
         require_absent("for a comparison of classifiers", why, metric=metric, reference=reference)
         results: Leaderboard | ClassifierComparison = (
             StepComparison if "begin" in first else ClassifierComparison
@@ -277,7 +277,7 @@ def fit(
     within: Annotated[
         str | None,
         typer.Option(
-            help="Time that it may take, such as 60s; of the recipes the best one that keeps to it is used.",
+            help="Time limit, such as 60s; the best recipe within it is used.",
             show_default="no limit",
         ),
     ] = None,
@@ -358,7 +358,7 @@ def audit(
     align: Align = None,
     isolated: Annotated[
         bool,
-        typer.Option("--isolated", help="A new process for each run, so that what one leaves is not seen by the next."),
+        typer.Option("--isolated", help="A new process for each run, so that no state is passed on to the next."),
     ] = False,
 ) -> None:
     """Perturb data that a model must not use, and check that no result changes; exit code 1 if one does."""

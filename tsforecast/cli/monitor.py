@@ -51,8 +51,7 @@ def monitor(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="CSV, Excel or Parquet file of observations since those that were fitted, or that a run before had; "
-            "known rows may come again.",
+            help="CSV, Excel or Parquet file of observations that follow the fitted ones; known rows may be repeated.",
             show_default="look at the state",
         ),
     ] = None,
@@ -62,7 +61,7 @@ def monitor(
     date_format: ContextDateFormat = None,
     trust: Trust = None,
 ) -> None:
-    """Compare a model with its naive forecast on what has happened since; as often as you like.
+    """Compare a model with its naive forecast on the observations since its fit; as often as you like.
 
     The exit code is 1 if these data show that skill has fallen, or if the model is worse than the naive forecast.
     """
@@ -264,4 +263,4 @@ def _show(forecaster: Forecaster, panel: Panel, kept: State, watch: Monitor, fel
         if fell:
             warn("Warning", sentence)
         else:
-            echo(f"judged are the losses since then: {sentence}")
+            echo(f"the verdict is on the losses since then: {sentence}")

@@ -115,9 +115,9 @@ Model = Annotated[str, typer.Option(help="Name of the model.")]
 Models = Annotated[
     str,
     typer.Option(
-        help="Names with commas, or all; naive, seasonal-naive and drift are always there; croston, sba and tsb are "
-        "for demand with many zeros; library:Class and module:callable are models of other software, and a file has "
-        "forecasts that were made elsewhere."
+        help="Names with commas, or all; naive, seasonal-naive and drift are always included; croston, sba and tsb are "
+        "for demand with many zeros; library:Class and module:callable are models of other libraries, and a file holds "
+        "forecasts from elsewhere."
     ),
 ]
 MODELS = "naive,seasonal-naive,drift,mean,window-average,rnn,gru,lstm,conv1d"
@@ -255,13 +255,13 @@ class ScoringOptions(Options):
         bool,
         _test(
             "--distributions",
-            help="Score distributions, their coverage and width, also where neither --metric nor a model asks for it.",
+            help="Score distributions, their coverage and width, also where neither --metric nor a model needs it.",
         ),
     ] = False
     margin: Annotated[float, _test(help="Skill within which a model is equivalent to the reference.")] = 0.02
     forecast: Annotated[
         bool,
-        _results("--forecast", help="Fit each model once more, on all data: the report has what it forecasts next."),
+        _results("--forecast", help="Fit each model once more, on all data: the report shows its next forecast."),
     ] = False
     unit: Annotated[
         str, _results(help="Unit of the target in sentences and figures, such as EUR.", show_default="none")
@@ -290,7 +290,7 @@ class FitsOptions(ClusterOptions):
     within: Annotated[
         str | None,
         _running(
-            help="Time that it may take, such as 10min; fewer cutoffs are tested, or models fitted once, to fit it.",
+            help="Time limit, such as 10min, kept by testing fewer cutoffs, or by fitting models once.",
             show_default="no limit",
         ),
     ] = None
@@ -344,7 +344,7 @@ class DataOptions(Options):
     ] = None
     id: Annotated[str | None, _reading(help="Column that names the series or recordings.")] = None
     group: Annotated[
-        str | None, _reading(help="Column that names who or what a series is of; groups are left out whole.")
+        str | None, _reading(help="Column that names the person or machine of a series; groups are left out whole.")
     ] = None
     past: Annotated[str | None, _reading(help="Past covariates: columns known up to now, with commas.")] = None
     future: Annotated[str | None, _reading(help="Future covariates: columns known ahead, with commas.")] = None
@@ -372,7 +372,7 @@ class DataOptions(Options):
         str | None, _reading(help="The number of a bin: mean, last or nearest.", show_default="mean")
     ] = None
     tolerance: Annotated[
-        str | None, _reading(help="By how much stamps may miss the steps of --frequency, such as 2ms.")
+        str | None, _reading(help="Largest distance of stamps from the steps of --frequency, such as 2ms.")
     ] = None
 
 
@@ -404,7 +404,7 @@ KEYWORD = inspect.Parameter.KEYWORD_ONLY
 ProjectFile = Annotated[
     Path | None,
     typer.Option(
-        help="File of options, which tsforecast init writes; those of the command win.",
+        help="File of options, as written by tsforecast init; those of the command take precedence.",
         callback=from_project,
         is_eager=True,  # it is read before the other options, whose defaults it has
         show_default=f"{PROJECT}, where there is one",

@@ -80,8 +80,8 @@ class RecordOptions(Options):
     out: Annotated[
         Path | None,
         _files(
-            help="CSV or Parquet file for the forecasts, or a folder for Parquet files of many, which the same command "
-            "goes on with where it was interrupted.",
+            help="CSV or Parquet file for the forecasts, or a folder for Parquet files of many series, which the same "
+            "command continues after an interruption.",
             show_default="print them",
         ),
     ] = None

@@ -52,11 +52,11 @@ def _defaults(given: dict[str, Any], place: Path, context: typer.Context) -> dic
     top = {key.replace("-", "_"): value for key, value in given.items() if not (isinstance(value, dict))}
     tables = {name: {key.replace("-", "_"): value for key, value in given[name].items()} for name in given.keys() - top}
     wrong = [
-        f"{place} has {key!r}, which no command knows; {nearest(key, [*shared, *kinds])}"
+        f"{place} has {key!r}, which is an option of no command; {nearest(key, [*shared, *kinds])}"
         for key in (*top.keys() - shared, *tables.keys() - kinds)
     ]
     wrong += [
-        f"{place} has {key!r} in [{name}], which that command does not know; {nearest(key, kinds[name])}"
+        f"{place} has {key!r} in [{name}], which is no option of that command; {nearest(key, kinds[name])}"
         for name in tables.keys() & kinds
         for key in tables[name].keys() - kinds[name]
     ]
@@ -180,8 +180,8 @@ KEYS = (
     ("date_format", '"%d.%m.%Y"'),
 )
 TEMPLATE = """\
-# Options that the commands of this folder share. Those that a command is given win; a line that begins with # has no
-# effect. Each option of a command that reads data can stand here, with the name that its --help shows.
+# Options that the commands of this folder share. Options of a command line take precedence; a line that begins with
+# # has no effect. Each option of a command that reads data can be set here, under the name that its --help shows.
 
 # A CSV, Excel or Parquet file, or the name of a dataset (tsforecast datasets lists them).
 {data}

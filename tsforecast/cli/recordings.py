@@ -488,5 +488,5 @@ def kept_layout(model: Path, columns: Sequence[str] | None) -> Layout:
     except (ValidationError, UnicodeDecodeError, OSError, ValueError) as error:
         why = "it does not" if isinstance(error, (ValidationError, UnicodeDecodeError)) else reason(error)
         raise ModelFileError(
-            f"{str(model / KEPT)!r} must hold how recordings were read: {why}; fit the model anew"
+            f"{str(model / KEPT)!r} must hold how recordings were read: {why}; fit the model again"
         ) from None

@@ -44,9 +44,9 @@ def scenario(
     ] = None,
     trust: Trust = None,
 ) -> None:
-    """Forecast with other prices, holidays or weather than those planned, beside the forecast as it is planned.
+    """Forecast with other prices, holidays or weather than planned, and compare with the forecast for the plan.
 
-    The difference is what the model has learned, and no proof that the change is what makes it.
+    The difference is what the model has learned, and no proof of a causal effect.
     """
     from tsforecast.distributions.predictions import asked_levels
     from tsforecast.explanations.scenario import DIFFERENCE, SCENARIO

@@ -33,9 +33,7 @@ def serve(
     max_seconds: Annotated[
         float, typer.Option(help="Time for reading a request (status 408), and again for its answer (503, 504).")
     ] = 30.0,
-    max_waiting: Annotated[
-        int, typer.Option(help="Requests at a time; others are asked to come again, with status 503.")
-    ] = 200,
+    max_waiting: Annotated[int, typer.Option(help="Requests at a time; others are refused with status 503.")] = 200,
     max_batch: Annotated[
         int, typer.Option(help="Waiting requests that are computed in one pass; 1 computes each alone.")
     ] = 64,
@@ -55,7 +53,10 @@ def serve(
     curl -H "Content-Type: application/json" -d "{}" http://127.0.0.1:8000/forecast
     """
     if not _of_this_machine(host):
-        warn("Note", f"there is no authentication: whoever reaches {host} can ask, and read forecasts of the model")
+        warn(
+            "Note",
+            f"there is no authentication: whoever can reach {host} can request forecasts of the model",
+        )
     with console.status("loading"):
         from tsforecast.serving.app import Server
         from tsforecast.serving.worker import Limits

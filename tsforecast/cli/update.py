@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def update(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Annotated[
-        Path, typer.Argument(help="CSV, Excel or Parquet file of the rows that follow; known rows may come again.")
+        Path, typer.Argument(help="CSV, Excel or Parquet file of the rows that follow; known rows may be repeated.")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for the updated model.", show_default="none")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the model, once the new one is whole.")] = False,
@@ -40,9 +40,9 @@ def update(
     date_format: ContextDateFormat = None,
     trust: Trust = None,
 ) -> None:
-    """Take new rows into a model, without a new fit, and print what has drifted since the fit.
+    """Take new rows into a model, without a new fit, and print the drift since the fit.
 
-    The losses of its forecasts of these rows go into the state of tsforecast monitor, which goes on from there.
+    The losses of its forecasts of these rows go into the state of tsforecast monitor, which continues from there.
     """
     from tsforecast.checks import one_of
     from tsforecast.data.protocol import joined

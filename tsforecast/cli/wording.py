@@ -75,7 +75,7 @@ def as_option(part: Reference) -> Part:
 
 
 def _without(words: list[str], options: list[str]) -> list[str]:
-    """Return the words of a command without options that will follow anew, and their values."""
+    """Return the words of a command without options that will follow again, and their values."""
     kept, value = list[str](), False
     for word in words:
         name, equals, _ = word.partition("=")

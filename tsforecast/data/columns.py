@@ -215,7 +215,7 @@ def table_of(data: Any) -> Any:
 
 
 def _begins_with_series(values: NDArray[Any], series: list[NDArray[Any]]) -> bool:
-    """Return whether numbers go up throughout, or begin anew only where the names in a column change."""
+    """Return whether numbers go up throughout, or begin again only where the names in a column change."""
     anew = np.flatnonzero(values[1:] <= values[:-1])
     return not len(anew) or any(bool((of[anew + 1] != of[anew]).all()) for of in series if len(of) == len(values))
 
@@ -309,7 +309,7 @@ def names_series(values: NDArray[Any]) -> bool:
 
 
 def counts_up(values: NDArray[Any]) -> bool:
-    """Return whether whole numbers grow by equal steps, beginning anew every ten rows (for each series) at most."""
+    """Return whether whole numbers grow by equal steps, beginning again every ten rows (for each series) at most."""
     if values.dtype.kind not in "iu" or len(np.unique(values)) <= np.sqrt(len(values)):
         return False
     moves = np.diff(values.astype(np.int64))

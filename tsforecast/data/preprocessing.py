@@ -241,7 +241,7 @@ class Preprocessor:
         return {name: i for i, name in enumerate(self.ids.tolist())}
 
     def renewed(self, past: Panel, recipe: ScalingRecipe) -> Preprocessor:
-        """Return a preprocessor fitted anew, but with the levels of texts that a network has embeddings of."""
+        """Return a preprocessor fitted again, but with the levels of texts that a network has embeddings of."""
         return replace(Preprocessor.fit(past, recipe), categories=self.categories)
 
     def with_series(self, past: Panel) -> Preprocessor:

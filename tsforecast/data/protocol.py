@@ -229,10 +229,10 @@ def joined(panel: Panel, new: Panel) -> Panel:
     for j, name in enumerate(new.ids):
         if str(name) not in places:
             must = f"series must be among those that were fitted: {str(name)!r} is not"
-            problems.append(f"{must}; leave it out, or fit a model anew")
+            problems.append(f"{must}; leave it out, or fit a model again")
             continue
         i, given = places[str(name)], new.series(j).astype(panel.values.dtype)
-        for at in panel.roles.coded:  # texts that were not fitted are alike, since files number them anew
+        for at in panel.roles.coded:  # texts that were not fitted are alike, since files number them again
             given[:, at] = np.minimum(given[:, at], len(panel.roles.categories[panel.roles.varying[at]]))
         begin, mine = (int(panel.frequency.split(stamp)[0]) for stamp in (new.starts[j], panel.starts[i]))
         first, length = (begin - mine) // panel.frequency.count, int(panel.lengths[i])

@@ -113,7 +113,7 @@ def regular_rows(
         if zone and inferred.season_length * inferred.count == DAY and zones.clocks_change(rows.stamps, zone):
             rows.notes.append(
                 f"the clocks of {zone} change: steps are even in UTC, and after a change forecasts are those of the "
-                "same time on the wall; convert the stamps to UTC if each day is meant to have 24 hours"
+                "same local time; convert the stamps to UTC if each day is meant to have 24 hours"
             )
         regular = even is not None and inferred in (Frequency("integer", even), Frequency("nanosecond", even))
         irregular = [] if regular else list(_irregularities(rows, view, table, frequency, cleaning, repairs))
@@ -411,7 +411,7 @@ def _fill_gaps(rows: Rows) -> None:
         return
     if missing > max(MOST_FILLED, 100 * len(rows.values)):
         raise DataError(
-            f"gaps must be small enough to fill: {missing} time stamps are missing beside {len(rows.values)} that are "
+            f"gaps must be small enough to fill: {missing} time stamps are missing, and {len(rows.values)} are "
             f"there, with a step of {rows.frequency}; look for a wrong date, or resample first"
         )
     present = replace(rows)
@@ -482,7 +482,7 @@ def several_series(table: Table, named: Phrase) -> list[Problem]:
         return []
     own = "one series" if id is None else f"one series for each {id!r}"
     must = (named, f" must hold {own}, like the data that were fitted")
-    found = f"column {hidden!r} tells several apart"
+    found = f"column {hidden!r} distinguishes several"
     fit = "fit the model with an id of both columns" if id else Argument("id", hidden or ..., "fit the model with")
     got = found if hidden else f"{twice} of {len(codes)} rows have the time of another"
     return [Problem(must, got, ("give one at a time, or ", fit))]

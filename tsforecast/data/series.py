@@ -109,7 +109,7 @@ class CleaningPolicy:
         problems += one_of("aggregate", self.aggregate, get_args(Aggregate))
         if self.tolerance and self.resample:
             why = "bins take stamps wherever they lie"
-            problems.append(Problem(("must be left out beside ", Parameter("resample")), why, parameter="tolerance"))
+            problems.append(Problem(("must be left out with ", Parameter("resample")), why, parameter="tolerance"))
         if self.aggregate != "mean" and not self.resample:
             bins = Argument("resample", ..., "pass")
             problems.append(Problem("needs bins", f"got {self.aggregate!r} alone", bins, parameter="aggregate"))

@@ -251,7 +251,7 @@ def asked_step(kind: TimeKind, frequency: Frequency | None, cleaning: CleaningPo
         step = Frequency.parse(cleaning.resample, "resample")
         if frequency not in (None, step):
             held = f"the step is {length_of(step)} there"
-            problems.append(Problem(("must be left out beside ", Parameter("resample")), held, parameter="frequency"))
+            problems.append(Problem(("must be left out with ", Parameter("resample")), held, parameter="frequency"))
     steps = {"resample" if cleaning.resample else "frequency": step}
     if cleaning.tolerance:
         steps["tolerance"] = within = Frequency.parse(cleaning.tolerance, "tolerance")

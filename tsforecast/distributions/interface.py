@@ -182,7 +182,7 @@ class Distributional:
         ----------
         paths : int
         random_state : int, optional
-            Seed; drawn anew unless given.
+            Seed; drawn at random unless given.
         context, future, horizon
             As in `predict`.
 

@@ -54,7 +54,7 @@ class VersionWarning(sklearn.exceptions.InconsistentVersionWarning):  # type: ig
     def __str__(self) -> str:
         return (
             f"a pickled {self.estimator_name} of tsforecast {self.original_sklearn_version} is read by version "
-            f"{self.current_sklearn_version} and may not work: fit it anew, or keep models with save and load"
+            f"{self.current_sklearn_version} and may not work: fit it again, or keep models with save and load"
         )
 
 

@@ -142,7 +142,7 @@ class NetworkEstimator(Estimator):
     steps_per_epoch: int | None = setting(
         default=200,
         least=1,
-        doc="Largest number of batches in an epoch; more examples are drawn from anew in each epoch.",
+        doc="Largest number of batches in an epoch; of more examples a new sample is drawn in each epoch.",
     )
     patience: int | Literal["auto"] | None = setting(
         default="auto",

@@ -69,7 +69,7 @@ def require_same(model: Model, question: dict[str, Any], arrays: Numbers, wrote:
         raise ModelFileError(
             f"a loaded model must predict what it predicted when it was saved: its golden forecast is off by "
             f"{difference.max():.2g} of its spread, and {TOLERANCE:g} is allowed; load it with the versions that wrote "
-            f"it{wrote}, or fit it anew"
+            f"it{wrote}, or fit it again"
         )
 
 

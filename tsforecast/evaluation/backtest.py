@@ -71,7 +71,7 @@ def backtest(
     horizon, origins, step, gap, train_length
         See `RollingOrigin`. Series of other groups without time stamps are learned from as a whole.
     refit : bool
-        Fit anew at each cutoff, where `tsforecast.compute` says; else fit once at the oldest cutoff and forecast from
+        Fit again at each cutoff, where `tsforecast.compute` says; else fit once at the oldest cutoff and forecast from
         the later ones.
     name : str, optional
         The model's name in the rows.

@@ -132,7 +132,7 @@ def _required(rows: pd.DataFrame) -> tuple[list[Any], Floats]:
     if found is None:
         raise DataError(
             "rows must hold the probability of each class: they are tallies, or of an older comparison; compare the "
-            "classifiers anew"
+            "classifiers again"
         )
     return found
 

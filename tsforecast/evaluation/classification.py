@@ -483,9 +483,8 @@ def _verdict(
         outcome, sentence = "worse", f"is worse than {baseline} by {points(gain)}: {accuracies}, {about}"
     else:
         also = f", but {chance(p_value, tested)}" if gain.p_value < SIGNIFICANCE else ""
-        sentence = (
-            f"is inconclusive: {points(gain)} beside {baseline} in {counted(gain.users, 'user')}{also}; {accuracies}"
-        )
+        gained = f"{points(gain)} compared with {baseline} in {counted(gain.users, 'user')}"
+        sentence = f"is inconclusive: {gained}{also}; {accuracies}"
     return Verdict(name, outcome, f"{name} {sentence}", skill, low, high, p_value)
 
 

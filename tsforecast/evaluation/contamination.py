@@ -88,7 +88,7 @@ class ContaminationReport:
         tested = self.table[self.table["p_value"].notna()]
         if tested.empty:
             return f"whether {self.model} remembers these data cannot be tested: {self.table['outcome'].iloc[-1]}"
-        beside = f"beside {len(self.rivals)} rivals that cannot have seen them, its loss is multiplied by"
+        beside = f"compared with {len(self.rivals)} rivals that cannot have seen them, its loss is multiplied by"
         count = f"on {self.cases} {self.unit}"
         if self.suspected:
             found = tested[tested["outcome"] == "memory"]
@@ -143,7 +143,7 @@ def contamination_check(
     ----------
     model : name, Forecaster, regressor, function or object
         A name as for `leaderboard`, or anything that `as_forecaster` takes. What it learns in `fit` is learned on each
-        twin anew.
+        twin again.
     panel : anything that `Panel.of` reads, or the name of a dataset
     rivals : name or model, list of them, or dict of name to model, optional
         Models that cannot have seen the data before, three at least; as for `leaderboard`. Unless given, naive,

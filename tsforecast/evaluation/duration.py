@@ -94,7 +94,7 @@ class Duration:
         timed = _listed([f"{seen} of {name}" for name, (seen, _) in short.items()], "and")
         taken = _listed(sorted({str(epochs) for _, epochs in short.values()}), "or")
         return (
-            f"{found}. Of at most {counted(self.most_epochs, 'epoch')}, {timed} were timed; {taken} are taken to pass "
+            f"{found}. Of at most {counted(self.most_epochs, 'epoch')}, {timed} were timed; {taken} are assumed "
             "until the validation loss no longer falls"
         )
 

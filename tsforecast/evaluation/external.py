@@ -332,7 +332,7 @@ def _long(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, 
             columns.setdefault(0.0, columns.get(0.5, ""))
     if not any(models.values()):
         raise DataError(
-            "forecasts must have a column of numbers: there is none beside "
+            "forecasts must have a column of numbers: there is none besides "
             f"{shorten([repr(name) for name in kept], 8)}; pass forecast=..."
         )
     tables = []

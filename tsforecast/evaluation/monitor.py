@@ -51,7 +51,9 @@ class Claim:
 
     def sentence(self, model: str = "the model", reference: str = "the reference") -> str:
         """Return the claim in words."""
-        words = {"better": "is better than", "worse": "is worse than"}.get(self.outcome, "is inconclusive beside")
+        words = {"better": "is better than", "worse": "is worse than"}.get(
+            self.outcome, "is inconclusive compared with"
+        )
         skill = f"skill {self.skill:.1%}{self.span} in " if math.isfinite(self.skill) else ""
         few = f"a claim needs at least {FIRST}"
         evidence = f"e-value {self.e_value:.3g}, and a claim needs {1 / LEVEL:.0f}" if self.count >= FIRST else few
@@ -302,4 +304,4 @@ def read_state(cls: type[State], path: Path) -> State:
         why = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
     except (OSError, ValueError) as error:
         why = reason(error)
-    raise DataError(f"{str(path)!r} must hold the state of a monitor: {why}; name another file, or begin anew")
+    raise DataError(f"{str(path)!r} must hold the state of a monitor: {why}; name another file, or begin again")

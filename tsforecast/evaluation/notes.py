@@ -33,7 +33,7 @@ def skipped_series(panel: Panel, rows: pd.DataFrame) -> list[str]:
 def not_pickled(models: Mapping[str, Forecaster]) -> list[str]:
     """Return a note on each model that neither a checkpoint nor another process can take."""
     return [
-        f"{name} cannot be pickled: it runs in this process, and an interrupted comparison begins it anew"
+        f"{name} cannot be pickled: it runs in this process, and an interrupted comparison begins it again"
         for name, model in models.items()
         if packed(model) is None
     ]
@@ -126,7 +126,11 @@ def _exposure(name: str, fit: ForecastFit, rows: pd.DataFrame, dataset: str) -> 
         where = f"{older} of {len(first)} cutoffs" if older < len(first) else ""
     if own:
         claim = f"it was trained on {own[0]}, these data" + (f", up to {where}" if where else "")
-        end = f"released {release}, it may know the steps of {where}" if where else "its errors say little of new data"
+        end = (
+            f"released {release}, it may have seen the steps of {where}"
+            if where
+            else "its errors are no estimate for new data"
+        )
         return Exposure(*facts, f"seen in training{where and f': {where}'}", claim, f"{name}: {claim}; {end}")
     if not (release and dated):
         why = "the data have no dates to compare with its release" if release else "its release has no date"

@@ -355,7 +355,7 @@ def _notes(
         notes += [f"{title}: {shorten(cases, 8)}{rest}"] if cases else []
     if len(errors) < FEW:
         much = "has no spread" if len(errors) == 1 else "give intervals that are too narrow"
-        notes.append(f"{counted(len(errors), 'task')} {much}: they say little of others")
+        notes.append(f"{counted(len(errors), 'task')} {much}: they are no estimate for other tasks")
     data = rows[rows["task"].isin(errors.index)].drop_duplicates("task")
     shared = data.duplicated(["dataset_path", "dataset_config"], keep=False).sum()
     if shared:

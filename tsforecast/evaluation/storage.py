@@ -194,7 +194,7 @@ def coverage_problems(rows: pd.DataFrame) -> list[str]:
             mine = rows[(rows["model"] == model) & (seed == number)]
             other = rows[(rows["model"] == sums.index[0][0]) & (seed == sums.index[0][1])]
             problems.append(
-                f"models must be tested on the same targets to stand on one board: {_first_difference(other, mine)} "
+                f"models must be tested on the same targets to be on one board: {_first_difference(other, mine)} "
                 f"of {sums.index[0][0]!r} and {named} differ"
             )
     return problems

@@ -121,7 +121,7 @@ def without_distribution(rows: pd.DataFrame, metric: str) -> list[str]:
     some = "" if lacks.sum() == rows["model"].isin(names).sum() else " at some cutoffs"
     return [
         f"{len(names)} of {rows['model'].nunique()} models {'has' if len(names) == 1 else 'have'} point forecasts "
-        f"alone{some}: {shorten(names, 8)}; each counts as a distribution that is sure of its point, whose CRPS is the "
+        f"alone{some}: {shorten(names, 8)}; each counts as a distribution without spread, whose CRPS is the "
         "absolute error and whose intervals have no width"
     ]
 

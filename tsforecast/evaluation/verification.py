@@ -39,7 +39,7 @@ class Verification:
     records : int
         Lines that are records.
     head : str
-        Hash of the last one: who publishes it cannot shorten the file, or write it anew, without that being seen.
+        Hash of the last one: who publishes it cannot shorten the file, or write it again, without that being seen.
     signer : str
         Public key of the signatures, hexadecimal; empty where there are none.
     problems : tuple of Problem
@@ -374,7 +374,7 @@ def _repeat(
     problems: list[Problem],
     notes: list[str],
 ) -> None:
-    """Forecast anew what a record holds, and add a problem for each series whose numbers differ."""
+    """Forecast again what a record holds, and add a problem for each series whose numbers differ."""
     line, steps, levels = every[0].line if every else 0, int(record["options"]["steps"]), record["options"]["levels"]
     found = _context(model, panel, record, steps, places)
     if isinstance(found, str):
@@ -384,7 +384,7 @@ def _repeat(
     try:
         points, quantiles = model.numbers(past, steps, levels)
     except TsForecastError as error:
-        problems.append(Problem(f"line {line} must be forecast anew by its model", str(error)))
+        problems.append(Problem(f"line {line} must be forecast again by its model", str(error)))
         return
     order = {level: at for at, level in enumerate(sorted({*levels.values()}))}
     for at, i in enumerate(chosen):
@@ -408,7 +408,7 @@ def _differing(what: str, then: NDArray[np.float64], now: NDArray[np.float64]) -
 def _context(
     model: Forecaster, panel: Panel | None, record: Mapping[str, Any], steps: int, places: Sequence[_Place]
 ) -> tuple[list[int], Context] | str:
-    """Return which series of a record can be forecast anew, and what may be seen there; or why none can."""
+    """Return which series of a record can be forecast again, and what may be seen there; or why none can."""
     fitted, roles = model.panel_, model.panel_.roles
     if panel is None and record["data"]["fingerprint"] == fitted.fingerprint() and not roles.given.future:
         later = partial(with_future, fitted, steps) if roles.future else None

@@ -212,7 +212,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
         layers : {1, 2}
             Linear layers of a new head; two have an activation and dropout between them.
         scaling : {"keep", "new"}
-            Keep scaling and static categories, or learn them anew from the training part of `data`. Series that were
+            Keep scaling and static categories, or learn them again from the training part of `data`. Series that were
             not fitted have no scales to keep: theirs are learned. Texts of covariates stay those that were fitted.
         **settings
             Parameters of the new forecaster that differ, such as ``max_epochs=5, learning_rate=1e-4``.

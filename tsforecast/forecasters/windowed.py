@@ -338,7 +338,7 @@ class WindowedForecaster(Forecaster):
         kind = self.resolved_["value_transform"]
         return [
             *cautions,
-            f"{held.sum()} of {len(past)} contexts go below all that value_transform {kind!r} was learned on and are "
+            f"{held.sum()} of {len(past)} contexts go below the range of training of value_transform {kind!r} and are "
             f"cut off there (series {names}): fit with value_transform=None, or on data like these",
         ]
 
@@ -365,8 +365,8 @@ class WindowedForecaster(Forecaster):
                 later = [ahead[..., at - first].ravel()] if at >= first else []
                 codes[i] = np.unique(np.concatenate([codes[i], rows[..., at].ravel(), *later]))
         return self._texts_beyond(past, codes) + [
-            f"column {name!r} goes far beyond all that was learned from in {there.sum()} of {len(past)} contexts and "
-            f"is held there (series {_names(past.ids[there])}): correct it, or fit on data like these"
+            f"column {name!r} goes far beyond the range of training in {there.sum()} of {len(past)} contexts and "
+            f"is clipped there (series {_names(past.ids[there])}): correct it, or fit on data like these"
             for name, there in zip(past.columns, np.concatenate(beyond).T, strict=True)
             if there.any()
         ]
@@ -380,12 +380,12 @@ class WindowedForecaster(Forecaster):
             used = np.unique(places(held, len(texts)))
             if new := sorted({texts[code] for code in used if code != MISSING}.difference(levels)):
                 cautions.append(
-                    f"column {name!r} holds text that was not learned from, which counts as the mean of all others: "
+                    f"column {name!r} holds text that is new since training and counts as the mean of all others: "
                     f"{shorten([*map(repr, new)])}; fit on data with {'it' if len(new) == 1 else 'them'}"
                 )
             if None not in levels and (held == MISSING).any():
                 cautions.append(
-                    f"column {name!r} lacks texts, as it never did where it was learned from, which counts as the mean "
+                    f"column {name!r} lacks texts, as it never did in training, which counts as the mean "
                     f"of all others: fill them in, such as with {levels[0]!r}"
                 )
         return cautions

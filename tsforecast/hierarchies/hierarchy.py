@@ -359,7 +359,7 @@ def _of_parents(given: Mapping[Any, Iterable[Any]]) -> Hierarchy:
         for child in children:
             if child in above:
                 got = f"{child!r} lies below {above[child]!r} and {parent!r}"
-                remedy = "give levels beside each other as {'region': {'a': 'north'}, 'kind': {'a': 'new'}}"
+                remedy = "give levels side by side as {'region': {'a': 'north'}, 'kind': {'a': 'new'}}"
                 raise DataError(Problem("each series or sum must lie below one sum", got, remedy))
             above[child] = parent
     series, paths = [name for name in above if not below.get(name)], list[list[str]]()

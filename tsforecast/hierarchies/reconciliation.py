@@ -128,7 +128,7 @@ class Reconciler:
         tops = len(set(next(iter(tree.levels.values()))))
         if self.method.startswith("top-down") and (tops > 1 or not (tree.nested or self.method == "top-down")):
             must = f"{self.method!r} must have one sum on top" + " and levels within each other" * (not tree.nested)
-            got = f"the first level has {tops}" if tops > 1 else "levels lie beside each other"
+            got = f"the first level has {tops}" if tops > 1 else "levels are side by side"
             raise ParameterError(Problem(must, got, "use 'mint' or 'wls-structure'"))
 
     def __call__(self, base: Floats) -> Floats:

@@ -97,7 +97,7 @@ def _rows(given: Any, what: str, widths: Sequence[int]) -> Floats:
     array = np.asarray(given, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] not in widths:
         must = f"{what} must have a row for each time and {' or '.join(map(str, widths))} columns"
-        raise DataError(Problem(must, f"got shape {array.shape}", "beside an array of forecasts give an array"))
+        raise DataError(Problem(must, f"got shape {array.shape}", "with an array of forecasts give an array"))
     return array
 
 

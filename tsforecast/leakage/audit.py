@@ -203,7 +203,7 @@ def audit_procedure(
         Whether the number of rows is known beforehand. Then none are cut off, so that the result may depend on it.
     isolated : bool
         Call the procedure in a new process and an empty working directory each time, so that state in a global or a
-        file is found. Globals of a script or notebook are those before the audit; modules are imported anew.
+        file is found. Globals of a script or notebook are those before the audit; modules are imported again.
 
     Raises
     ------
@@ -356,7 +356,7 @@ def _of_estimator(estimator: Any, data: Any, cutoffs: int | Sequence[int], isola
     """Audit an object that learns from windows: rows of X and y in order of time."""
     if not isinstance(data, tuple) or len(data) != 2:
         raise ParameterError(
-            "an object with fit and predict is judged on windows: pass data=(X, y), rows in order of time"
+            "an object with fit and predict is audited on windows: pass data=(X, y), rows in order of time"
         )
     X, y = as_rows(data[0], "X"), as_rows(data[1], "y")
     if len(X) != len(y):

@@ -39,7 +39,7 @@ def isolated(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that runs another one in a new process, in an empty working directory, at each call.
 
     The function is packed once, so that each process gets it, and the globals of notebooks and scripts that it uses, as
-    they were before the first call. Modules are imported anew.
+    they were before the first call. Modules are imported again.
 
     Examples
     --------

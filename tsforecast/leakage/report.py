@@ -22,18 +22,18 @@ RUNS = 8  # with the original data, where two of them differ
 NOT_PROVEN = "not proven"
 CUT_OFF = f"{LATER}: cut off"
 NUMBER_OF_ROWS = (
-    "it moves with the number of rows after the cutoff, though not with their values: a leak unless that number is "
+    "it changes with the number of rows after the cutoff, though not with their values: a leak unless that number is "
     "planned; if it is, pass planned_length=True"
 )
-ZERO_TIMES_NAN = "NaN and infinities come through, as through weights of zero; finite values move nothing"
+ZERO_TIMES_NAN = "NaN and infinities come through, as through weights of zero; finite values change nothing"
 UNSEEN = (
     "knowledge that is the same for all copies of the data: weights that were trained on the test part, choices of a "
     "person who saw it",
     "results that are not returned, and cutoffs that were not audited",
     "columns that are left as they are",
 )
-SHARED = "what a global or a file keeps from one run to the next: isolated=True starts each in a fresh process"
-KEPT_OUTSIDE = "what was in globals before the audit, and what lies in files outside the working directory"
+SHARED = "state that a global or a file keeps from one run to the next: isolated=True starts each in a fresh process"
+KEPT_OUTSIDE = "globals from before the audit, and files outside the working directory"
 
 
 @dataclass(frozen=True, eq=False)

@@ -258,7 +258,7 @@ class QuantileLoss(OfFamily):
         levels = quantiles if isinstance(quantiles, Sequence) else np.asarray(quantiles).tolist()
         inside = all(isinstance(level, float) and 0 < level < 1 for level in levels)
         if not inside or not 1 <= len({*levels} - {0.5}) <= MOST_QUANTILES:
-            must = f"must be 1 to {MOST_QUANTILES} levels between 0 and 1 beside the median"
+            must = f"must be 1 to {MOST_QUANTILES} levels between 0 and 1 besides the median"
             got = f"got {str(quantiles)[:80]}"
             raise ParameterError(Problem(must, got, "use QuantileLoss([0.1, 0.9])", parameter="quantiles"))
         self.quantiles = levels

@@ -272,7 +272,7 @@ def last_of(place: Path) -> dict[str, Any] | None:
         raise DataError(_cut(str(place), len(cut), size))
     record, problems = parsed(whole.rpartition(b"\n")[2], "the last line")
     if record is None or problems:
-        remedy = f"look at it with tsforecast verify {place.name}, and go on with a copy that is whole, or a new file"
+        remedy = f"look at it with tsforecast verify {place.name}, and continue with an intact copy, or a new file"
         raise DataError([Problem(problem.must, problem.got, remedy) for problem in problems])
     return record
 
@@ -307,7 +307,7 @@ def parsed(line: bytes, where: str) -> tuple[dict[str, Any] | None, list[Problem
         got = f"it has the hash {record['hash'][:12]}, and its content {own[:12]}: the content was changed"
         problems.append(Problem(must, got))
     if ("key" in record) != ("signature" in record):
-        problems.append(Problem(must, f"it has no {'signature' if 'key' in record else 'key'} beside the other"))
+        problems.append(Problem(must, f"it has no {'signature' if 'key' in record else 'key'} next to the other"))
     elif "key" in record and not signed(record["key"], record["hash"], record["signature"]):
         got = f"its signature is not that of its key {record['key'][:8]}"
         problems.append(Problem(must, got))
@@ -387,5 +387,5 @@ def head_problems(records: Collection[Mapping[str, Any]], head: str) -> list[Pro
         raise ParameterError(Problem(must, f"got {head!r}", parameter="head"))
     if any(record["hash"].startswith(head) for record in records):
         return []
-    got = f"none of {counted(len(records), 'record')} has it: the end was cut off, or the chain was written anew"
+    got = f"none of {counted(len(records), 'record')} has it: the end was cut off, or the chain was written again"
     return [Problem(f"the chain must have the published head {head[:12]}", got)]

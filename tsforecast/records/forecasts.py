@@ -212,7 +212,7 @@ def forecasts_in(line: int, record: Mapping[str, Any]) -> Iterator[SeriesForecas
     dated = record["data"]["kind"] == "datetime"
     lacking = [name for name in DESCRIBED if name not in record["data"]] + ["future"] * ("future" not in record)
     if lacking:
-        raise Misplaced(f"it must say of its data: {', '.join(lacking)}")
+        raise Misplaced(f"it must contain of its data: {', '.join(lacking)}")
     if record["data"]["number"] not in ("float32", "float64"):
         raise Misplaced(f"its numbers must be float32 or float64: they are {record['data']['number']!r}")
     for each in record["series"]:

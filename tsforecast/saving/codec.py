@@ -192,7 +192,7 @@ def unpack(described: dict[str, Any], numbers: Numbers) -> Panel:
     raise_any(_problems(panel), ModelFileError)
     if held and reference_of(panel.values) != held["reference"] and panel.fingerprint() != held["sha256"]:
         must = f"the panel that was fitted must be as it was: the file {held['reference'][0]!r} holds other numbers"
-        raise ModelFileError(f"{must}; put it back, or fit the model anew")
+        raise ModelFileError(f"{must}; put it back, or fit the model again")
     return panel
 
 

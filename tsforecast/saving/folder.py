@@ -20,7 +20,7 @@ DESCRIPTION, NUMBERS = "model.json", "numbers.safetensors"
 MOST_TEXT = 1 << 26  # bytes of a description; read, text takes several times its size
 DEPTH = 100  # lists and objects within each other
 CHECKSUM = "numbers_sha256"  # in the description; models that were saved before there was one have none
-REMEDY = "copy the folder once more, or save the model anew"
+REMEDY = "copy the folder once more, or save the model again"
 
 
 def write(folder: Path, description: dict[str, Any], numbers: Numbers) -> None:

@@ -31,7 +31,7 @@ class SearchViews:
         self.check_fitted()
         if not hasattr(self, "folder_"):
             raise ParameterError(
-                "the report of a search is drawn from its folder, which a saved search does not know: use tsforecast "
+                "the report of a search is drawn from its folder, which is not part of a saved search: use tsforecast "
                 "tune-report DIR, or read trials_"
             )
         return write_or_return(html_search(read_search(self.folder_), title), path)

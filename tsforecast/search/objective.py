@@ -143,7 +143,7 @@ def honest_skill(objectives: Sequence[Objective], trials: Iterable[Floats]) -> H
 
     `trials` has the losses of each trial, (epochs, n), in the cases of all objectives one after the other. Each part of
     the cases is left out in turn, with all cases that share something with it, such as targets; the rest choose naive
-    reference, trial and epoch anew, and their losses on that part count [h-block cross-validation: Burman, Chow and
+    reference, trial and epoch again, and their losses on that part count [h-block cross-validation: Burman, Chow and
     Nolan 1994, doi 10.1093/biomet/81.2.351]. Where nothing is left to choose by, the reference is chosen: then all of a
     score may be luck.
     """

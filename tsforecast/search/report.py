@@ -162,7 +162,7 @@ def learning_figures(trials: pd.DataFrame, reference: str) -> list[CaptionedFigu
             caption += " A small dot marks where a trial was stopped early."
         floor = score_floor(trials, "last_score")
         if min(min(scores) for scores in usable["scores"]) < floor:
-            caption += f" What lies below {_percent(floor)} is not drawn."
+            caption += f" Values below {_percent(floor)} are not drawn."
         drawn.append(captioned("curves", "Learning curves", figures.curves(trials, reference), caption))
     if len(usable) > 1:
         caption = f"Each dot is a trial, at its best epoch; a hollow one did not run to the end.{_arrows(trials)}"

@@ -150,8 +150,8 @@ class RaySearch(SearchViews, Forecaster):  # type: ignore[misc]  # plot draws tr
         default="skill",
         check=lambda name, value: [],  # the metrics of a forecaster or of a classifier: see `_problems`
         doc='Error whose skill counts; the last two are those of a classifier. "skill" is that of MASE, or, of a '
-        'classifier, that of wrong labels. "crps" ranks distributions beside the best naive one; a network needs a '
-        "loss that has one, and in a space of losses a point forecast is taken to be sure.",
+        'classifier, that of wrong labels. "crps" compares distributions with the best naive one; a network needs a '
+        "loss that has one, and in a space of losses a point forecast counts as a distribution without spread.",
     )
     max_epochs: int | None = setting(
         default=None, least=1, doc="Epochs of each trial; the forecaster's own number unless given."
@@ -159,8 +159,8 @@ class RaySearch(SearchViews, Forecaster):  # type: ignore[misc]  # plot draws tr
     time_budget: float | None = setting(
         default=None,
         check=_seconds,
-        doc="Seconds after which all trials end, in this process once their epoch is over; anew each time that a "
-        "search is resumed.",
+        doc="Seconds after which all trials end, in this process once their epoch is over; they start again each time "
+        "that a search is resumed.",
     )
     resources_per_trial: Mapping[str, float] | None = setting(
         default=None, doc='Resources of Ray; ``{"cpu": 1}`` unless given.'

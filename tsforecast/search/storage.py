@@ -144,7 +144,7 @@ class Mirror:
             self.system, self.root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
             raise ParameterError(
-                f"storage must be a folder, or a URL that fsspec knows: got {url!r} ({reason(error)})"
+                f"storage must be a folder, or a URL that fsspec supports: got {url!r} ({reason(error)})"
             ) from error
         self.url, self.folder = url, folder
         self._sent: dict[Path, tuple[int, int]] = {}

@@ -175,9 +175,9 @@ class NeuralSequenceEstimator(SequenceTraining, SequenceEstimator):
     augment: dict[str, float] | Literal["motion", "wearable"] | None = setting(
         default=None,
         check=augment_problems,
-        doc="Variation of the sequences that train, anew in each epoch, by any of jitter, scale, time_warp, rotation "
-        "and crop; see `tsforecast.training.batches.Augmentation`. Motion and wearable are for sensors with three "
-        "axes; wearable varies more, for people who did not train.",
+        doc="Variation of the sequences that train, drawn again in each epoch, by any of jitter, scale, time_warp, "
+        "rotation and crop; see `tsforecast.training.batches.Augmentation`. Motion and wearable are for sensors "
+        "with three axes; wearable varies more, for people who did not train.",
     )
     weight_decay: float = 0.01
     validation: float | int | None = setting(

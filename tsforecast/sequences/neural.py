@@ -105,7 +105,7 @@ class NeuralClassifier(NeuralSequenceEstimator, Classifier):
     output: Literal["recording", "step"] = setting(
         default="recording",
         fixed=True,
-        doc="Whether each recording has a label, or each of its steps, which is answered for itself: from all of the "
+        doc="Whether each recording has a label, or each of its steps, which is predicted by itself: from all of the "
         "recording, or with bidirectional=False from the steps up to it alone. There is no pooling then.",
     )
     piece: int | Literal["auto"] = setting(

@@ -235,7 +235,7 @@ class MeanRegressor(Regressor):
         if not hasattr(self, "deviation_"):
             raise ParameterError(
                 "this MeanRegressor must have the standard deviation of training for quantiles, intervals and "
-                "distributions: an older version has fitted it; fit it anew"
+                "distributions: an older version has fitted it; fit it again"
             )
         panel, count = self._read(X, reset=False), len(self.mean_)
         spread = np.maximum(self.deviation_, TINY)  # where all numbers of training are the same

@@ -41,7 +41,7 @@ def without_column(panel: Panel, name: str) -> Panel:
         return panel
     kept = [each != name for each in roles.varying]
     if not any(kept):
-        raise DataError(f"recordings must have a channel beside their labels: the panel has the column {name!r} alone")
+        raise DataError(f"recordings must have a channel besides their labels: the panel has the column {name!r} alone")
     left: dict[str, Any] = {
         role: tuple(each for each in getattr(roles, role) if each != name) for role in ("target", "past", "future")
     }

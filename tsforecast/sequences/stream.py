@@ -448,7 +448,7 @@ def _mapped(module: nn.Module) -> Map:
         shift = shift - scale * _numbers(module.running_mean)
         return lambda x: scale * x + shift
     if not isinstance(module, nn.LayerNorm):
-        raise TypeError(f"a stream must know the layer: got {module}")
+        raise TypeError(f"a stream must support the layer: got {module}")
     units, eps = len(scale), module.eps
 
     def normalised(x: Floats) -> Floats:

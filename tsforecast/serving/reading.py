@@ -144,7 +144,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1) if len(names) < 1000 else "a name"
-        refuse("each name must stand once in an object", f"{twice[:80]!r} stands twice", "leave one out", status=400)
+        refuse("each name must occur once in an object", f"{twice[:80]!r} occurs twice", "leave one out", status=400)
     return found
 
 

@@ -237,8 +237,8 @@ class Tracker:
             self._complained = True
             store = self.outbox.store.uri
             warnings.warn(
-                f"tracking stopped, and what was under way goes on: runs can no longer be sent to {store!r} "
-                f"({self.outbox.problem}); what is left is kept in {str(self.outbox.kept)!r}, and "
+                f"tracking stopped, and the work continues: runs can no longer be sent to {store!r} "
+                f"({self.outbox.problem}); unsent events are kept in {str(self.outbox.kept)!r}, and "
                 f"tsforecast track-sync {self.outbox.kept.parent} sends it",
                 TrackingWarning,
                 stacklevel=2,

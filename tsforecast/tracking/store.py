@@ -232,7 +232,7 @@ def require_reachable(uri: str) -> None:
     error = found[0] if found else TimeoutError(f"no answer within {WAIT:g} seconds")
     if error is not None:
         raise TrackingError(
-            f"runs cannot be tracked in {uri!r}: nobody answers there ({reason(error)}); start a server with "
+            f"runs cannot be tracked in {uri!r}: no server answers there ({reason(error)}); start a server with "
             "mlflow server, name another uri, or leave it out to keep runs in a file here"
         ) from error
 

@@ -64,7 +64,7 @@ class Objective(Protocol[Batch_contra]):
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
-    """Random variation of sequences; each part is drawn anew for each sequence, and 0 leaves it out.
+    """Random variation of sequences; each part is drawn again for each sequence, and 0 leaves it out.
 
     The parts are those of Um et al. (2017, arXiv 1706.00527), for movements measured by wearable sensors. A rotation
     turns channels 0 to 2, 3 to 5 and so on as vectors about a random axis, as if a sensor were worn another way.
@@ -141,7 +141,7 @@ class SequenceDataset:
 
     Scaled `values`, (rows, C), of all sequences lie below each other, between `offsets`, (N + 1,). The `truth` is
     (N, ...), or at each step, (rows, ...); `names` are those of messages. For training only: an augmentation varies
-    each batch anew, and a `mixup` above 0 mixes each sequence with another of its batch, by a share that is drawn
+    each batch again, and a `mixup` above 0 mixes each sequence with another of its batch, by a share that is drawn
     from a beta distribution with both parameters as high as that. `features`, (N, F), come with each sequence as they
     are.
     """

@@ -169,7 +169,7 @@ class Checkpoints:
         if any(tensor.ndim and (i, tensor.numel()) not in sizes for i, _, tensor in snapshot.of_optimizer()):
             raise ModelFileError(
                 f"{str(self.resume_from)!r} must hold a checkpoint of this version of tsforecast: an earlier one laid "
-                "out its optimiser otherwise; leave resume_from out to start anew"
+                "out its optimiser otherwise; leave resume_from out to start again"
             )
         snapshot.restore(state)
 
@@ -187,12 +187,12 @@ class Checkpoints:
             what = reason(error) if isinstance(error, OSError) else "it is cut short or spoilt"
             raise ModelFileError(
                 f"{str(self.resume_from)!r} must hold a checkpoint to resume from: {what}; leave resume_from out to "
-                "start anew"
+                "start again"
             ) from error
         raise_any(
             (
-                f"a fit must resume with the {name} it began with: {before}, got {now}; take that up again, or leave "
-                "resume_from out to start anew"
+                f"a fit must resume with the {name} it began with: {before}, got {now}; use that again, or leave "
+                "resume_from out to start again"
                 for name, (before, now) in self._differing(kept["settings"]).items()
             ),
             ParameterError,

@@ -55,7 +55,7 @@ class TrainingConfig:
     batch_size: int
     max_epochs: int
     learning_rate: float  # the highest one, of which `schedule` takes a share at each step
-    steps_per_epoch: int | None = None  # at most, drawn anew each time; None for all windows
+    steps_per_epoch: int | None = None  # at most, drawn again each time; None for all windows
     optimizer: str = "adamw"
     schedule: str = "one-cycle"
     patience: int | None = None  # epochs without a better validation loss that end training; half of them: a plateau

@@ -236,7 +236,7 @@ def _reliability_figures(results: ClassificationResults, names: list[str]) -> li
     error = results.metrics().loc[held[0], "calibration_error"]
     caption = (
         "Recordings with about the same probability of the predicted class, and how often that was right. On the "
-        "diagonal probabilities can be taken at their word; below it a model is too certain, above it too doubtful. "
+        "diagonal probabilities are right; below it a model is too certain, above it not certain enough. "
         f"A larger dot is more recordings. The mean distance from it (calibration error) of {held[0]} is {error:.1%}."
     )
     return [captioned("reliability", "Reliability of probabilities", reliability_figure(results, held), caption)]

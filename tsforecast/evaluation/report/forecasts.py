@@ -263,7 +263,7 @@ def ahead_figures(view: View) -> list[CaptionedFigure]:
     found = []
     for number, (series, model) in enumerate(pairs[:MAX_AHEAD]):
         figure = figures.ahead(view, series, target, model)
-        caption = "Fitted on all data. Shades are to hold 50, 80 and 95% of outcomes."
+        caption = "Fitted on all data. Shades should hold 50, 80 and 95% of outcomes."
         if len(largest) > 1:
             caption += f" Of {len(largest)} series this is {'one of the largest' if number else 'a typical one'}."
         found.append(captioned(f"ahead-{number}", f"{series}, by {model}", figure, caption))
@@ -313,7 +313,7 @@ def skill_figures(view: View) -> list[CaptionedFigure]:
         return []
     results = view.results
     known = any(np.isfinite(verdict.low) for verdict in results.verdicts.values())
-    lines = "Lines are 95% intervals; one with an arrow goes on. " if known else ""
+    lines = "Lines are 95% intervals; one with an arrow is longer." if known else ""
     caption = (
         f"Right of the dashed line a model has a lower {word(results.metric)} than {results.reference}. "
         f"{lines}A filled dot is better than the reference; a hollow one is "
@@ -357,7 +357,7 @@ def _forecasts_of(
         title = f"{title}{series}"
     figure = figures.forecasts(view, series, target, cutoffs)
     shades = (
-        f" Shades are to hold 50, 80 and 95% of outcomes of {figures.fanned(view)}." if "lo80" in results.rows else ""
+        f" Shades should hold 50, 80 and 95% of outcomes of {figures.fanned(view)}." if "lo80" in results.rows else ""
     )
     return captioned(f"forecasts-{number}", title, figure, f"{caption}{shades}{view.omitted(figures.MAX_MODELS)}")
 
@@ -415,9 +415,9 @@ def explanation_figures(record: ForecastRecord | None) -> list[CaptionedFigure]:
         caption = (
             f"{known.sentence[0].upper()}{known.sentence[1:]}. By how much the mean absolute error "
             f"({known.error:.3g}; of the anchor alone {known.anchor_error:.3g}) "
-            f"rises where a part comes from other cutoffs, at {known.cutoffs} cutoffs that were not learned from. The "
-            "anchor is the naive forecast, the correction what the model adds to it. Grey is what chance does where a "
-            "part adds nothing; a filled dot is clearly more."
+            f"rises where a part comes from other cutoffs, at {known.cutoffs} held-out cutoffs. The "
+            "anchor is the naive forecast, the correction the part that the model adds. Grey is the effect of chance "
+            "where a part adds nothing; a filled dot is clearly more."
         )
         found.append(captioned(f"explanation-{i}", model, known.plot(), caption))
     return found

@@ -74,7 +74,7 @@ def html_overall(
         "overall.html.jinja",
         title=title or "Which models are best over all tasks?",
         standing=standing,
-        summary=f"{counted}, beside {reference}." + (f" Errors: {of} tasks." if of else ""),
+        summary=f"{counted}, compared with {reference}." + (f" Errors: {of} tasks." if of else ""),
         drawn=_figures(standing),
         numbers=Grid.of_frame("All models", standing.display_table, marked=reference),
         relative=relative_grid(standing),

@@ -44,7 +44,7 @@ class _Task:
 
     y: Floats
     fitted: FittedModel | None = None  # None: to be chosen
-    refit: bool = False  # estimate anew, with the specification of `fitted`
+    refit: bool = False  # estimate again, with the specification of `fitted`
     same_origin: bool = True  # `y` starts where the series of `fitted` starts
 
 
@@ -92,7 +92,7 @@ class StatisticalForecaster(Forecaster):
     parameters: Literal["keep", "refit"] = setting(
         default="keep",
         doc="Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated "
-        "anew, for the components or orders that were chosen.",
+        "again, for the components or orders that were chosen.",
     )
     n_jobs: int | None = setting(
         default=None,
@@ -131,7 +131,7 @@ class StatisticalForecaster(Forecaster):
         failed = {at: outcome.problem for at, outcome in outcomes.items() if outcome.problem}
         self.failures_ = [
             f"{model_name(self)} could not be fitted to {past.columns[k]!r} of series {str(past.ids[i])!r}: {problem}; "
-            "the seasonal naive forecast stands in its place"
+            "the seasonal naive forecast is used instead"
             for (i, k), problem in failed.items()
         ]
         self._warn(past, failed, "could not be fitted for")

@@ -121,7 +121,7 @@ def choose(y: Floats, season_length: int, models: list[Components], ahead: int =
 
 
 def estimate(y: Floats, specification: dict[str, Any]) -> FittedModel:
-    """Estimate a known specification anew."""
+    """Estimate a known specification again."""
     return choose(y, specification["season_length"], [_components(specification)])
 
 

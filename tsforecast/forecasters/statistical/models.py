@@ -120,7 +120,7 @@ class ARIMAForecaster(StatisticalForecaster):
     parameters: Literal["keep", "refit"] = setting(
         default="keep",
         doc="Whether a later past of a fitted series is filtered with the estimated parameters, or they are estimated "
-        "anew, with the chosen orders.",
+        "again, with the chosen orders.",
     )
 
     _model = arima
@@ -159,7 +159,7 @@ class ThetaForecaster(StatisticalForecaster):
     parameters: Literal["keep", "refit"] = setting(
         default="keep",
         doc="Whether a later past of a fitted series is smoothed with the estimated parameter, slope and season, or "
-        "they are estimated anew.",
+        "they are estimated again.",
     )
 
     _model = theta

@@ -44,7 +44,7 @@ def season_of(y: Floats, m: int, kind: str) -> tuple[str, Floats]:
 
 
 def forecast(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -> Floats:
-    """Run the smoothing over `y` and forecast H steps; where `y` starts elsewhere, its season is estimated anew."""
+    """Run the smoothing over `y` and forecast H steps; where `y` starts elsewhere, its season is estimated again."""
     kind, season = _season(fitted, y, same_origin)
     alpha, slope = fitted.parameters[:2]
     level = _levels(_adjusted(y, kind, season), alpha)[-1]
@@ -75,7 +75,7 @@ def quantiles(fitted: FittedModel, y: Floats, horizon: int, same_origin: bool) -
 
 
 def _season(fitted: FittedModel, y: Floats, same_origin: bool) -> tuple[str | None, Floats]:
-    """Return kind and season, estimated anew where `y` starts elsewhere."""
+    """Return kind and season, estimated again where `y` starts elsewhere."""
     kind, m = fitted.specification["season"], fitted.specification["season_length"]
     if not kind or same_origin:
         return kind, np.array(fitted.parameters[2:])

@@ -195,7 +195,7 @@ def _tried(mode: str) -> Cell | Stack | None:
         what = str(error).partition("\n")[0]
         warnings.warn(
             f"numba must compile the fast kernels and cannot ({type(error).__name__}: {what}): torch's own modules do "
-            "the same more slowly; install numba anew",
+            "the same more slowly; install numba again",
             TrainingWarning,
             stacklevel=2,
         )

@@ -71,7 +71,7 @@ class _WithSlopes(torch.autograd.Function):
 
 
 def _with_slopes(outputs: Tensor, value: Tensor, slopes: Tensor) -> Tensor:
-    """Return a loss (...) with known slopes by outputs, both (..., P): torch derives nothing anew in each step."""
+    """Return a loss (...) with known slopes by outputs, both (..., P): torch derives nothing again in each step."""
     found: Tensor = _WithSlopes.apply(outputs, value, slopes)  # type: ignore[no-untyped-call]
     return found
 
