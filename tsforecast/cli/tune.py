@@ -30,7 +30,6 @@ from tsforecast.cli.options import (
 from tsforecast.cli.recordings import read_recordings
 from tsforecast.cli.wording import note_of
 from tsforecast.errors import DataError, ParameterError, reason
-from tsforecast.evaluation.class_metrics import PREFIX
 from tsforecast.evaluation.report.terminal import show_leaderboard
 from tsforecast.files import require_place, write_or_return
 
@@ -180,6 +179,7 @@ def tune_classifier(search: RaySearch, panel: Panel, label: str, folds: int, out
     import pandas as pd
     from sklearn.base import clone
 
+    from tsforecast.evaluation.class_metrics import PREFIX
     from tsforecast.evaluation.compare_classifiers import ClassifierComparison
     from tsforecast.events import observed
     from tsforecast.search.trial import clone_with_seed
@@ -224,6 +224,8 @@ def _answers(model: Any, test: Panel, truth: NDArray[Any]) -> pd.DataFrame:
     """Return a row for each recording that a fold tests, as `compare_classifiers` has them."""
     import numpy as np
     import pandas as pd
+
+    from tsforecast.evaluation.class_metrics import PREFIX
 
     shares, classes = np.asarray(model.predict_proba(test)), np.asarray(model.classes_)
     columns = {"group": test.groups, "recording": test.ids, "true": truth, "predicted": classes[shares.argmax(axis=1)]}
