@@ -469,6 +469,21 @@ def test_faults_of_several_kinds_are_reported_together(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 2
 
 
+def test_days_in_iso_8601_among_others_are_read_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dates = ["28.02.2023", "01.03.2023", "2023-03-02", "03.03.2023", "2023-03-04"]
+    rows = [f"{date};{number},5" for number, date in enumerate(dates)]
+    options = DataOptions(time="day", date_format="%d.%m.%Y")
+    panel, _ = read_panel(str(file(tmp_path, "day;sales", *rows)), options)
+    assert panel.label(panel.starts[0]) == "2023-02-28"
+    assert panel.lengths.tolist() == [5]
+    note = "Note: 2 dates are written like 2024-01-31 (ISO 8601) instead of '%d.%m.%Y', and read so"
+    assert note in " ".join(capsys.readouterr().err.split())
+    for odd in ("2023-02-30", "03/05/2023"):
+        path = file(tmp_path, "day;sales", *rows, f"{odd};1,5", f"{odd};2,5")
+        with pytest.raises(DataError, match=f"holds '{odd}', one of 2 such rows; correct"):
+            read_panel(str(path), options)
+
+
 def test_a_pattern_and_a_folder_of_files_are_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSFORECAST_CACHE", str(tmp_path / "cache"))
     days = pl.date_range(DAY, datetime.date(2023, 2, 5), eager=True)

@@ -171,7 +171,7 @@ def test_a_series_that_ended_long_ago_is_not_forecast_without_a_note() -> None:
     model = NaiveForecaster(horizon=2).fit(ended_shops())
     sentence = (
         "1 of 3 series ended long before the latest (2024-06-30) and is forecast from its own end: 'closed' "
-        "(2024-03-31); the option ended decides: drop leaves them out, forecast keeps them without this note"
+        "(2024-03-31); in predict, ended='drop' leaves them out, and ended='forecast' keeps them without this note"
     )
     with pytest.warns(DataWarning, match=re.escape(sentence)):
         found = model.predict()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, Row, reason
+from tsforecast.errors import Argument, DataError, ParameterError, Phrase, Problem, Row, counted, reason
 
 Separator = Literal[",", ";", "\t", "|"]
 Encoding = Literal["utf-8", "utf-8-sig", "cp1252", "utf-16"]
@@ -168,8 +168,8 @@ def date_form(column: Any) -> str:
     return f"%Y-%m-%d{hours[0]}%H:%M{':%S' if seconds else ''}{fraction}{offset}"
 
 
-def with_format(frame: Any, time: str | None, date_format: str, others: Iterable[Problem]) -> Any:
-    """Return the frame with the time column read by `date_format`; other problems are reported with its own."""
+def with_format(frame: Any, time: str | None, date_format: str, others: Iterable[Problem]) -> tuple[Any, str]:
+    """Return the frame with its time read by `date_format`, and a note; other problems are reported with its own."""
     import polars as pl
 
     if time is None:
@@ -181,16 +181,31 @@ def with_format(frame: Any, time: str | None, date_format: str, others: Iterable
             raise DataError([Problem(must, f"{listed} does", ("name the column with ", Argument("time"))), *others])
         time = found[0]
     if time not in frame.columns:
-        return frame  # refused, with the nearest name, when the roles are read
+        return frame, ""  # refused, with the nearest name, when the roles are read
     if frame[time].dtype.is_temporal():
-        return frame  # a Parquet file holds dates, not a way to write them
-    stamps = _by_format(frame[time], date_format)
-    wrong = (stamps.is_null() & frame[time].is_not_null()).arg_max()
-    if stamps.null_count() > frame[time].null_count():
-        held = (Row(wrong), f" holds {frame[time][wrong]!r}")
+        return frame, ""  # a Parquet file holds dates, not a way to write them
+    stamps, note = _with_iso(frame[time], _by_format(frame[time], date_format), date_format)
+    wrong = stamps.is_null() & frame[time].is_not_null()
+    if count := int(wrong.sum()):
+        at = wrong.arg_max()
+        held = (Row(at), f" holds {frame[time][at]!r}", f", one of {count} such rows" if count > 1 else "")
         must = f"time column {time!r} must hold dates like {date_format!r}"
         raise DataError([Problem(must, held, "correct the file or the format"), *others])
-    return frame.with_columns(stamps)
+    return frame.with_columns(stamps), note
+
+
+def _with_iso(column: Any, stamps: Any, date_format: str) -> tuple[Any, str]:
+    """Return days, and those in ISO 8601 among them, which can be read in one way alone; and a note on these."""
+    import polars as pl
+
+    lacks = stamps.is_null() & column.is_not_null()
+    if stamps.dtype != pl.Date or not lacks.any() or lacks.all():
+        return stamps, ""
+    iso = column.cast(pl.String).str.strip_chars()
+    found = iso.set(~iso.str.contains(r"^\d{4}-\d{2}-\d{2}$"), None).str.to_date("%Y-%m-%d", strict=False)
+    rows = counted(int((lacks & found.is_not_null()).sum()), "date is", "dates are")
+    note = f"{rows} written like 2024-01-31 (ISO 8601) instead of {date_format!r}, and read so"
+    return stamps.fill_null(found), "" if rows.startswith("0 ") else note
 
 
 def _by_format(column: Any, date_format: str) -> Any:

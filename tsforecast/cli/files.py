@@ -125,7 +125,9 @@ def read_file(
         raw = typed
     frame, dates = raw.with_columns(pl.lit(0.0).alias(name) for name in problems), {**form.dates}
     if date_format:
-        frame = with_format(frame, time, date_format, problems.values())
+        frame, note = with_format(frame, time, date_format, problems.values())
+        if note:
+            warn("Note", note)
         read = (name for name in frame.columns if frame[name].dtype.is_temporal() and not raw[name].dtype.is_temporal())
         dates = dict.fromkeys(read, date_format)
     for name in frame.columns:

@@ -316,7 +316,7 @@ def fit(
         warn("Note", note_of(note))
     apart = max(horizon, panel.season_length)
     if (old := panel.ended(apart)).any():
-        warn("Note", ended_note(panel, old))
+        warn("Note", note_of(ended_note(panel, old)))
     if silent := silent_note(panel, apart):
         warn("Note", silent)
     if history := getattr(forecaster, "history_", None):

@@ -184,16 +184,16 @@ def option_problems(refit: Any, groups: Any, audit: Any, align: Any) -> list[str
     return problems
 
 
-def ended_note(panel: Panel, old: NDArray[np.bool_]) -> str:
+def ended_note(panel: Panel, old: NDArray[np.bool_]) -> Problem:
     """Return a warning about the series that ended long before the others."""
     last = [panel.label(stamp) for stamp in panel.stamps(np.arange(len(panel)), panel.lengths - 1)]
     names = [f"{str(panel.ids[i])!r} ({last[i]})" for i in np.flatnonzero(old)]
     is_, own = ("is", "its own end") if len(names) == 1 else ("are", "their own ends")
     latest = last[int((panel.firsts + panel.lengths).argmax())]
-    return (
-        f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}: "
-        f"{shorten(names)}; the option ended decides: drop leaves them out, forecast keeps them without this note"
-    )
+    must = f"{len(names)} of {len(panel)} series ended long before the latest ({latest}) and {is_} forecast from {own}"
+    drop, keep = Argument("ended", "drop"), Argument("ended", "forecast")
+    remedy = ("in predict, ", drop, " leaves them out, and ", keep, " keeps them without this note")
+    return Problem(must, shorten(names), remedy)
 
 
 def silent_note(panel: Panel, steps: int) -> str | None:
