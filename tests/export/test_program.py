@@ -193,6 +193,17 @@ def test_a_single_series_without_a_name_has_the_scales_that_were_fitted(
     np.testing.assert_allclose(found["sales"], model.predict()["sales"], atol=1e-4)
 
 
+def test_stamps_with_an_offset_are_written_in_utc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"at": times, "sales": np.arange(30.0)})
+    model = NaiveForecaster(horizon=3).fit(frame)
+    frame.to_csv(tmp_path / "known.csv", index=False)
+    forecast.main(str(model.export(tmp_path / "m.onnx")), str(tmp_path / "known.csv"))
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))["at"]
+    assert found[0] == "2024-01-02 05:00:00+00:00"
+    assert pd.to_datetime(found).tolist() == model.predict()["at"].dt.tz_convert("UTC").tolist()
+
+
 def test_a_file_that_is_no_graph_of_that_kind_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("hello")
     waves = [np.sin(np.arange(12) * (1 + i % 2)) for i in range(8)]

@@ -51,14 +51,17 @@ def join(numbers: Any, rest: Any, unit: str) -> Any:
     return (numbers + (unit == "month end")).astype("M8[M]").astype("M8[ns]") + rest
 
 
-def labels(times: Any, form: str | None) -> list[str]:
-    """Return stamps as text: in the form of the data, or dates alone where all are midnights."""
+def labels(times: Any, form: str | None, zoned: bool = False) -> list[str]:
+    """Return stamps as text: in the form of the data, in UTC where zoned, or dates alone if all are midnights."""
     if times.dtype.kind != "M":
         return [str(time) for time in times]
     if form:
         return [time.strftime(form) for time in times.astype("M8[us]").tolist()]
     units = [unit for unit in ("D", "s", "ns") if (times == times.astype(f"M8[{unit}]")).all()]
-    return [text.replace("T", " ") for text in np.datetime_as_string(times.astype(f"M8[{units[0]}]"))]
+    if zoned and units[0] == "D":
+        units = ["s"]
+    texts = np.datetime_as_string(times.astype(f"M8[{units[0]}]"))
+    return [text.replace("T", " ") + "+00:00" * zoned for text in texts]
 
 
 def waves(times: Any, names: list[str]) -> Any:
@@ -170,6 +173,12 @@ def stamp(row: Row, facts: dict[str, Any]) -> Any:
         must = "a whole number" if facts["kind"] != "datetime" else f"a date like {form or '2024-01-31'}"
         remedy = "" if facts["kind"] != "datetime" or not cell else "; name their form, such as --dates %d.%m.%Y"
         sys.exit(f"{row.place} must have {must} in {facts['time']!r}: got {cell!r}{remedy}")
+
+
+def has_zone(row: Row, facts: dict[str, Any]) -> bool:
+    """Return whether the time of a row has an offset from UTC."""
+    clock = row.get(facts["time"], "").strip()[10:]
+    return facts["kind"] == "datetime" and not facts.get("dates") and any(mark in clock for mark in "Zz+-")
 
 
 def stamps_of(rows: list[Row], facts: dict[str, Any]) -> Any:
@@ -350,7 +359,7 @@ def main(model: str, data: str, future: str | None = None, dates: str | None = N
         given[name] = inputs
         points, *quantiles = session.run(None, inputs)
         parts = [points[0], *(quantiles[0][0, ..., order.index(level)] for level in levels.values())]
-        for time, row in zip(labels(times, facts["dates"]), np.hstack(parts), strict=True):
+        for time, row in zip(labels(times, facts["dates"], has_zone(rows[0], facts)), np.hstack(parts), strict=True):
             found.append([name, time, *(repr(float(value)) for value in row)])
     for note in notes_on(given, facts):
         sys.stderr.write(f"Note: {note}\n")

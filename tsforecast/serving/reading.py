@@ -170,7 +170,7 @@ def _kind(value: Any) -> str:
 
 
 def _sample(name: str) -> str:
-    return f'send such as {{"{name}": {{"time": [1, 2], "y": [3.5, 4.0]}}}}'
+    return f'send such as {{"{name}": {{"time": [1, 2], "y": [3.5, 4.0]}}}}, with the columns of the model'
 
 
 def _list(fields: Collection[str]) -> str:
