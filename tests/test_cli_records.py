@@ -52,6 +52,11 @@ def test_a_chain_is_verified_with_key_data_and_model(desk: Path) -> None:
     with_model = tsforecast(*words, "--model", desk / "model", width=300)
     assert with_model.stdout == alone.stdout
     assert "20 of 20 forecasts were recorded after the time" in with_model.stderr
+    lines = (desk / "truth.csv").read_text().splitlines(keepends=True)
+    (desk / "lacks.csv").write_text("".join(lines[:72] + lines[73:]))  # a day after the second cutoff
+    lacks = tsforecast("verify", desk / "f.jsonl", "--data", desk / "lacks.csv", "--model", desk / "model", width=300)
+    assert (lacks.returncode, lacks.stdout.splitlines()[-1]) == (0, "passed"), lacks
+    assert "of 19 forecasts" in lacks.stdout
 
 
 def test_what_was_changed_is_a_problem_with_exit_code_1(desk: Path, tmp_path: Path) -> None:

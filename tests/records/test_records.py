@@ -251,6 +251,42 @@ def test_another_model_and_other_data_are_found(book: Book) -> None:
     assert book.problems(data=later) == []
 
 
+@pytest.mark.parametrize("with_model", [False, True])
+def test_a_truth_that_lacks_rows_scores_the_others(with_model: bool, book: Book) -> None:
+    given = {"model": book.model} if with_model else {}
+    whole = verify_records(book.path, book.data, **given).rows["y"]
+    later = book.data.drop(index=63).assign(y=lambda data: data["y"].where(data.index != 62))[::-1]
+    found = verify_records(book.path, later, **given)
+    assert found.passed
+    assert found.rows["y"].isna().tolist() == [False] * 10 + [True, True]
+    assert found.rows["y"][:10].tolist() == whole[:10].tolist()
+    earlier = verify_records(book.path, book.data.drop(index=[45, 50]), **given)
+    assert [str(each) for each in earlier.problems] == [
+        f"line {line}, series 'y' must have the history up to {end} that was recorded: the data lack {lost} there, or "
+        "others were changed since; add them"
+        for line, end, lost in (
+            (2, "2024-02-16", "1 number"),
+            (3, "2024-02-23", "2 numbers"),
+            (4, "2024-03-01", "2 numbers"),
+        )
+    ]
+
+
+def test_a_file_of_something_else_is_one_problem(book: Book) -> None:
+    must = f"{str(book.path)!r} must be a file of records, which predict(record=...) writes: none of its 4 lines is one"
+    book.write([line.replace(b"\n", b"\r\n") for line in book.lines])
+    assert book.problems(data=None) == [
+        f"{must}; the first: it ends with a carriage return, as of a file that git or an editor turned; verify the "
+        "original, or a copy without them (tr -d '\\r')"
+    ]
+    book.write([b"day,y\n", b"1,2\n", b"2,3\n", b"3,4\n"])
+    assert book.problems(data=None) == [f"{must}; the first: it is no JSON"]
+    book.write([])
+    found = verify_records(book.path)
+    assert found.passed
+    assert found.notes == ("the file is empty: nothing was recorded, or all of it was removed",)
+
+
 def test_what_needs_a_key_is_found_with_it_and_not_without(tmp_path: Path) -> None:
     book, strange = Book(tmp_path, signed=True), tmp_path / "strange.pem"
     public, other = book.public, make_key(strange)

@@ -51,7 +51,7 @@ def verify(
 
     The exit code is 1 if anything is not as it was written.
     """
-    from tsforecast.evaluation.verification import verify_records
+    from tsforecast.evaluation.verification import like_truth, verify_records
 
     if data is None:
         require_absent("without --data", "no dates are read", **{"date-format": date_format})
@@ -59,7 +59,7 @@ def verify(
     made_by = saved_forecaster(model, trusted) if model else None
     truth = None
     if data and model and made_by is not None:
-        truth = context_of(made_by.panel_, model, data, date_format)[0]
+        truth = context_of(like_truth(made_by.panel_), model, data, date_format)[0]
     elif data:
         truth = _truth(records, data, date_format)
     _show(verify_records(records, truth, key=key, head=head, model=made_by))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -143,7 +143,8 @@ def verify_records(
     ----------
     path : path
     data : like the data that were forecast, optional
-        History and truth, with the same columns; without a model id, time and targets are enough.
+        History and truth, with the same columns; without a model id, time and targets are enough. Rows and numbers
+        of the truth may be missing: their forecasts are not scored.
     key : path, optional
         Public key, PEM, that must have signed every record.
     head : str, optional
@@ -207,6 +208,8 @@ def verify_records(
         rows += [row for each, place in zip(every, places, strict=True) for row in _rows(panel, each, place)]
         if own is not None:
             _repeat(own, panel, records[line], every, places, problems, notes)
+    if not records and not problems:
+        notes.append("the file is empty: nothing was recorded, or all of it was removed")
     ahead = [row["ahead"] for row in rows]
     if rows and not all(ahead):
         late = f"{len(ahead) - sum(ahead)} of {counted(len(ahead), 'forecast')}"
@@ -241,10 +244,11 @@ def _models(model: Any, trust: Sequence[str]) -> list[Forecaster]:
 def _read(data: Any, described: Mapping[str, Any], model: Forecaster | None, line: int) -> Panel:
     """Return the truth as a panel, read as the data of a model, or of a record, were."""
     if model is not None:
-        return model.panel_.read_like(data, "the truth")
+        return like_truth(model.panel_).read_like(data, "the truth")
     if isinstance(data, Panel) or hasattr(data, "__panel__"):
         return Panel.of(data)
     form, season, cleaning = described["form"], described["season"], described["cleaning"]
+    cleaning = cleaning | _with_gaps(cleaning.get("nan_policy"), cleaning.get("resample"), described["kind"])
     time: Any = None if described["time_in_index"] else described["time"] or False
     columns = {"time": time, "id": described["id"], "target": described["target"]}
     try:
@@ -262,6 +266,19 @@ def _read(data: Any, described: Mapping[str, Any], model: Forecaster | None, lin
     except (TypeError, AttributeError) as error:
         got = f"line {line} describes them in another way ({error})"
         raise DataError(Problem("data must be read as they were forecast", got)) from error
+
+
+def like_truth(panel: Panel) -> Panel:
+    """Return a panel that reads others as it was read, but the truth may be out of order and lack rows or numbers."""
+    cleaning = panel.cleaning
+    gaps = _with_gaps(cleaning.nan_policy, cleaning.resample, panel.kind)
+    return replace(panel, cleaning=replace(cleaning, **gaps))
+
+
+def _with_gaps(nan_policy: str | None, resample: str | None, kind: str) -> dict[str, Any]:
+    """Return how the truth is cleaned: numbers that it lacks are not scored, and are missed where they were history."""
+    rows = {} if resample or kind == "none" else {"fill_gaps": True, "sort": True}
+    return rows | {"nan_policy": nan_policy or "mask"}
 
 
 class _Place(NamedTuple):
@@ -315,8 +332,10 @@ class _Place(NamedTuple):
                 Problem(must, f"the data have {counted(end - first, 'row')}, and {each.rows} were recorded")
             )
         elif same != each.sha256:
-            got = "the data have other numbers there: they, or the record, were changed since"
-            problems.append(Problem(must, got))
+            lacking = int(np.isnan(history.values[:, : history.n_targets]).sum())
+            changed = "the data have other numbers there: they, or the record, were changed since"
+            lost = f"the data lack {counted(lacking, 'number')} there, or others were changed since"
+            problems.append(Problem(must, lost, "add them") if lacking else Problem(must, changed))
         return cls(at, first, end, end - first == each.rows and same == each.sha256)
 
 

@@ -290,6 +290,9 @@ def _cut(path: str, more: int, size: int) -> Problem:
 def parsed(line: bytes, where: str) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Return a line as a record, None where it is none, and problems with its form, hash and own signature."""
     must = f"{where} must be a record as it was written"
+    if line.endswith(b"\r"):
+        got = "it ends with a carriage return, as of a file that git or an editor turned"
+        return None, [Problem(must, got, "verify the original, or a copy without them (tr -d '\\r')")]
     try:
         record = json.loads(line)
         same = isinstance(record, dict) and canonical(record) == line
@@ -358,6 +361,10 @@ def read_chain(path: str | Path) -> tuple[dict[int, dict[str, Any]], list[Proble
             problems.append(Problem(must, f"its time is {record['made']}", "check the clocks"))
         records[number] = record
         previous = record
+    if len(lines) > 1 and not records:  # another file
+        must = f"{str(path)!r} must be a file of records, which predict(record=...) writes"
+        got = (f"none of its {len(lines)} lines is one; the first: ", *problems[0].got)
+        problems = [Problem(must, got, problems[0].remedy)]
     return records, problems
 
 
