@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from tests.helpers.exports import with_large_corrections
 from tsforecast.data.panel import Panel
 from tsforecast.export import forecast, predict
-from tsforecast.forecasters.naive import NaiveForecaster
+from tsforecast.forecasters.meta.ensemble import EnsembleForecaster
+from tsforecast.forecasters.naive import DriftForecaster, NaiveForecaster
 from tsforecast.forecasters.neural import GRUForecaster
+from tsforecast.forecasters.windowed import AnchorForecaster
 from tsforecast.sequences.neural import GRUClassifier
 
 SMALL: dict[str, Any] = {"horizon": 4, "units": 4, "max_epochs": 1, "random_state": 0}
@@ -179,6 +182,20 @@ def test_numbers_that_are_missing_and_series_that_are_short_are_noted(
     np.testing.assert_allclose(found["sales"], truth["sales"], atol=1e-4)
     assert notes == "Note: 1 of 2 series have fewer than 14 rows, and are forecast by their last season: b\n"
     assert run(changed("sales", ""))[1].startswith("Note: 1 missing numbers are filled from those before them; predict")
+
+
+def test_an_ensemble_takes_series_of_any_length_as_predict_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame, short = (KNOWN[KNOWN["day"] > day][["shop", "day", "sales"]] for day in ("2023-12-31", "2024-02-20"))
+    members = [AnchorForecaster(horizon=4), DriftForecaster(horizon=4)]
+    model = EnsembleForecaster(members).fit(Panel.from_frame(frame, id="shop", time="day", target="sales"))
+    short.to_csv(tmp_path / "known.csv", index=False)
+    forecast.main(str(model.export(tmp_path / "m.onnx")), str(tmp_path / "known.csv"))
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_allclose(found["sales"], model.predict(short)["sales"], atol=1e-4)
 
 
 def test_a_single_series_without_a_name_has_the_scales_that_were_fitted(

@@ -307,7 +307,7 @@ def _facts(model: Any, columns: Columns, levels: Mapping[str, float]) -> dict[st
         "season": panel.season_length,
         "horizon": model.horizon_,
         "reads": max((each.resolved_["window"] for each in _windowed(model)), default=1),
-        "least": max((each._least for each in _windowed(model)), default=1),
+        "least": model._least if hasattr(model, "inputs_") else 1,  # ensembles take any number of rows
         "nan_policy": panel.cleaning.nan_policy,
         "levels": dict(levels),
         "fingerprint": model.fingerprint(),
