@@ -162,7 +162,7 @@ def run_tasks(
     otherwise: int | None = None,
     started: Callable[[T], None] = lambda task: None,
 ) -> Generator[tuple[int, Future[R]], None, None]:
-    """Call ``function(task, shared)`` for each task where `compute` says; yield number and outcome of each as it ends.
+    """Call ``function(task, shared)`` for each task as set by `compute`; yield number and outcome of each as it ends.
 
     What is `shared` is sent once to a Ray cluster. `n_jobs` and `otherwise` are those of `workers`; `started` gets each
     task at its start. An outcome is the result, or an error: that of the function, or a `TsForecastError` where the

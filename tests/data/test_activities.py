@@ -209,7 +209,7 @@ def test_an_archive_of_another_layout_is_refused_and_fetched_anew(served: dict[s
 def test_a_damaged_archive_is_refused(served: dict[str, bytes], keep: tuple[int, int]) -> None:
     whole, (end, start) = served["pamap2"], keep
     served["pamap2"] = whole[:end] + (b"\xff\x00\xff\xff" * (start == 64) + whole[start:] if start else b"")
-    with pytest.raises(DataError, match="the files of dataset 'pamap2' must be as its card says"):
+    with pytest.raises(DataError, match="the files of dataset 'pamap2' must be as described on its card"):
         load_dataset("pamap2")
 
 

@@ -227,7 +227,9 @@ def test_a_file_that_is_not_what_its_card_says_is_an_error_that_names_it(
     monkeypatch.setenv("TSFORECAST_DATA", str(tmp_path))
     (tmp_path / path).parent.mkdir()
     (tmp_path / path).write_text(text)
-    with pytest.raises(DataError, match=rf"the files of dataset '{name}' must be as its card says \(.*{path}\): "):
+    with pytest.raises(
+        DataError, match=rf"the files of dataset '{name}' must be as described on its card \(.*{path}\): "
+    ):
         load_dataset(name)
 
 
@@ -257,7 +259,7 @@ def test_a_file_that_was_put_there_by_hand_stays(tmp_path: Path, monkeypatch: py
     place = tmp_path / card("sunspots").files[0].path
     place.parent.mkdir()
     place.write_text("<html>")
-    with pytest.raises(DataError, match="the files of dataset 'sunspots' must be as its card says"):
+    with pytest.raises(DataError, match="the files of dataset 'sunspots' must be as described on its card"):
         load_dataset("sunspots")
     assert place.exists()
 

@@ -235,7 +235,5 @@ def test_a_file_that_is_no_graph_of_that_kind_is_one_sentence(tmp_path: Path) ->
     with pytest.raises(SystemExit, match=r"absent.csv must be a CSV file that can be read: No such file"):
         predict.main(str(moves), "absent.csv")
     (tmp_path / "waves.csv").write_text("move,channel_0\na,1\nb,2\n")
-    with pytest.raises(
-        SystemExit, match=r"must have the column 'moves', which tells recordings apart: it has move, ch"
-    ):
+    with pytest.raises(SystemExit, match=r"must have the column 'moves', which names the recordings: it has move, ch"):
         predict.main(str(moves), str(tmp_path / "waves.csv"), "moves")

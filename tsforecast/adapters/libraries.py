@@ -42,7 +42,7 @@ class SeriesForecaster(ForeignForecaster):
     """Base of forecasters around models that read series one by one, as columns of numbers.
 
     A number that is missing is replaced by the one before it, unless the model takes missing numbers. A subclass names
-    the covariates that its model reads in `reads`; a note says what is left out.
+    the covariates that its model reads in `reads`; a note names the rest.
     """
 
     each_cutoff = True  # is fitted again there

@@ -26,7 +26,7 @@ class WindowRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A forecaster as a regressor of rows of lags and covariates.
 
     A forecaster alone is a regressor of windows whose columns are steps, the oldest first; scikit-learn, Darts and
-    sktime lay windows out so. Others lay out the newest lag first, and covariates of the step to forecast beside lags:
+    sktime lay windows out so. Others lay out the newest lag first, and covariates of the step to forecast next to lags:
     here lags are put in order of time, and each covariate becomes a channel that has its number in every step.
 
     Parameters

@@ -74,7 +74,7 @@ def load_dataset(
     UnknownNameError
         When there is no dataset of this name.
     DownloadError
-        When a file is neither here nor can be fetched; the message says where to put it by hand.
+        When a file is neither here nor can be fetched; the message names the folder to put it into by hand.
     DataError
         When a file does not match its card. One without a checksum that was downloaded is then removed from the
         cache: it may be a page about an outage, and would stand for the file for ever.
@@ -182,7 +182,7 @@ def read_panel(card: Card, paths: Sequence[Path]) -> Panel:
         where = ", ".join(str(path) for path in paths) or "statsmodels"
         reason = shorten(error.problems, 1) if isinstance(error, DataError) else str(error).strip().split("\n")[0]
         raise DataError(
-            f"the files of dataset {card.name!r} must be as its card says ({where}): {reason}; get them again"
+            f"the files of dataset {card.name!r} must be as described on its card ({where}): {reason}; get them again"
         ) from error
     panel = Panel.from_frame(
         frame,

@@ -278,7 +278,7 @@ def benchmark(
     out: Annotated[Path | None, typer.Option(help="Folder for rows and report.", show_default="benchmark-NAME")] = None,
     measure: Annotated[bool, typer.Option(help="Measure again, or draw the report of the installed rows.")] = True,
 ) -> None:
-    """Measure on public data, beside the naive baseline; rows and a report.
+    """Measure on public data, with the naive baseline; rows and a report.
 
     Options that are not listed here are the benchmark's own, such as --quick of smartwatch-gestures; see
     tsforecast benchmark NAME -- --help.

@@ -1,4 +1,4 @@
-"""`tsforecast scenario`: forecasts with other covariates than those that are planned, beside the forecast as it is."""
+"""`tsforecast scenario`: forecasts with other covariates than the planned ones, next to the forecast for the plan."""
 
 from __future__ import annotations
 

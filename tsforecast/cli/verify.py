@@ -47,7 +47,7 @@ def verify(
     ] = None,
     trust: Trust = None,
 ) -> None:
-    """Check recorded forecasts for changes since they were made, and score them beside the naive once truth is known.
+    """Check recorded forecasts for changes since they were made, and score them next to the naive once truth is known.
 
     The exit code is 1 if anything is not as it was written.
     """
@@ -100,7 +100,7 @@ def _show(found: Verification) -> None:
 def record_key(
     file: Annotated[Path, typer.Argument(help="New file of the private key, PEM, such as desk.pem.")],
 ) -> None:
-    """Make a key that signs records: a private one to keep, and a public one beside it to hand out."""
+    """Make a key that signs records: a private one to keep, and a public one next to it to hand out."""
     from tsforecast.records.chain import make_key
 
     public = make_key(file)

@@ -182,7 +182,7 @@ class Panel(Series):
         ----------
         files : path, str, list of these, or LazyFrame of polars
             Files in Parquet, CSV or Arrow: by name, as a pattern (``"sales/*.parquet"``), a folder, perhaps with
-            partitions (``year=2024/...``), or a URL that fsspec knows, from which they are copied.
+            partitions (``year=2024/...``), or a URL that fsspec supports, from which they are copied.
         time, id, target, past, future, static, group, categories, frequency, season_length, **cleaning
             As in `from_frame`, with `nan_policy`, `fill_gaps`, `sort`, `duplicates`, `resample`, `aggregate` and
             `tolerance`. What is inferred from rows is so from the first 100,000 of them, but the frequency from all.

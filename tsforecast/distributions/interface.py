@@ -1,4 +1,4 @@
-"""Distributional: what a forecaster gains that knows its errors: distributions, their objects, and paths."""
+"""Distributional: methods of every forecaster with known errors: distributions, their objects, and paths."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Distributional:
     def learns_distribution(self) -> bool:
         """Whether it learns to forecast distributions: by a likelihood, by quantiles or by calibration.
 
-        Leaderboards score those unless told not to, and audits compare them. All other forecasters answer as well, from
+        Leaderboards score those by default, and audits compare them. All other forecasters answer as well, from
         the variances of their models or the errors of their points; these are scored on request alone.
         """
         return False

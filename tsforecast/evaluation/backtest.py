@@ -71,8 +71,8 @@ def backtest(
     horizon, origins, step, gap, train_length
         See `RollingOrigin`. Series of other groups without time stamps are learned from as a whole.
     refit : bool
-        Fit again at each cutoff, where `tsforecast.compute` says; else fit once at the oldest cutoff and forecast from
-        the later ones.
+        Fit again at each cutoff, in processes or a cluster as set by `tsforecast.compute`; else fit once at the oldest
+        cutoff and forecast from the later ones.
     name : str, optional
         The model's name in the rows.
     groups : LeaveGroupsOut or GroupKFold, optional

@@ -212,7 +212,7 @@ class ClassificationResults(Results):
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
-        """Verdict on each model beside the majority, by the first protocol."""
+        """Verdict on each model compared with the majority, by the first protocol."""
         failed = {name: Verdict(name, "failed", f"{name} failed: {error}") for name, error in self.failures.items()}
         return judge(self.of(self.protocols[0])) | failed
 
@@ -438,7 +438,7 @@ def reference_accuracy(rows: pd.DataFrame) -> tuple[str, pd.Series]:
 
 
 def judge(rows: pd.DataFrame) -> dict[str, Verdict]:
-    """Return a verdict on each model beside the better of majority and most frequent class, by rows of one protocol.
+    """Return a verdict on each model against the better of majority and most frequent class, by rows of one protocol.
 
     A model is better or worse where the 95 % interval of its gain, over users, does not hold zero and the p-value of
     the same t test, adjusted by Holm for the number of models, is below 5 %.

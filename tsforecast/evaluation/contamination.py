@@ -51,7 +51,7 @@ LIMITS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ContaminationReport:
-    """How the loss of a model changes from a set to its twins, beside that of models that cannot have seen it.
+    """How the loss of a model changes from a set to its twins, compared with models that cannot have seen it.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ def contamination_check(
     A model that was trained on the data loses little on them, and more on twins that are as hard. Twins are shifted in
     level, rescaled, reversed in time, and resampled: level and season stay, and blocks of the rest change places. Where
     dates and release are known, and cutoffs lie on both sides, its losses after the release are compared with those
-    before. By how much its loss rises beside that of rivals counts, since some twins are harder for all; and their own
+    before. The rise of its loss relative to that of rivals counts, since some twins are harder for all; and their own
     changes are the scale of what means nothing.
 
     Parameters

@@ -160,7 +160,7 @@ def fev_rows(
 
 
 def _task_of(board: ForecastResults) -> dict[str, Any]:
-    """Return the fields of a task that a board knows; the names of columns are those that fev expects unless told."""
+    """Return the fields of a task that a board has; the names of columns are those that fev expects unless given."""
     record, rows = board.record, board.rows[board.rows["model"] == board.reference]
     targets = sorted(rows["target"].astype(str).unique())
     shown = windows(rows, record.origins if record else 1)
@@ -288,7 +288,7 @@ class FevTask:
     def load(self, folder: str | Path | None = None, beside: Path = Path()) -> Panel:
         """Return the series up to the end of the last window.
 
-        A file is looked for beside the file of tasks; a dataset of a hub in the folder, as ``CONFIG/*.parquet``.
+        A file is looked for next to the file of tasks; a dataset of a hub in the folder, as ``CONFIG/*.parquet``.
         Nothing is downloaded.
         """
         frame = _frame_of_task(self, folder, beside)

@@ -420,7 +420,7 @@ def _ahead(
 
 
 def needs_distributions(models: Mapping[str, Forecaster], metric: str, own: Own) -> bool:
-    """Return whether distributions are scored unless told: for a metric, or since a model learns them."""
+    """Return whether distributions are scored by default: for a metric, or since a model learns them."""
     asked = metric in DISTRIBUTION_METRICS or reads_scores(own)
     return asked or any(model.learns_distribution for model in models.values())
 

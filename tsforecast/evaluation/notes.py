@@ -1,4 +1,4 @@
-"""Notes on a board: what a reader must know about its models beside their numbers, each a sentence."""
+"""Notes on a board: what a reader must know about its models besides their numbers, each a sentence."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Overall:
 
     @cached_property
     def headline(self) -> str:
-        """The best model beside the reference, in one sentence without its full stop."""
+        """The best model compared with the reference, in one sentence without its full stop."""
         others = self.table[(self.table["model"] != self.reference) & (self.table["leaks"] == 0)]
         if others.empty:
             return f"No model was compared with {self.reference}"

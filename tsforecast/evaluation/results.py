@@ -86,7 +86,7 @@ class ForecastResults(Results):
         The metric that ranks the models and that skill refers to.
     reference : str
         The model that skill is relative to. A leaderboard chooses the naive forecast that is best before its oldest
-        cutoff; rows alone have the best one on their own cutoffs, beside which a gain is harder to show.
+        cutoff; rows alone have the best one on their own cutoffs, against which a gain is harder to show.
     notes : tuple of str
         Imputed values, series without forecasts or without MASE, and series on which a model fell back on another one.
     record : ForecastRecord or None
@@ -261,7 +261,7 @@ class ForecastResults(Results):
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
-        """Verdict on each model beside the reference, by name; see `judge`."""
+        """Verdict on each model against the reference, by name; see `judge`."""
         errors, leaks = self._errors, self.leaking
         found = judge(
             self.rows, errors.drop(index=leaks), self.metric, self.reference, self.margin, self.independent_series

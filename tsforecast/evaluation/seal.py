@@ -63,7 +63,7 @@ class SealedSeries:
 class Ledger:
     """A sealed test part as a file has it: marks of its rows, and all openings so far.
 
-    A mark is a hash of the time and the number of a row, so that rows are recognised in another order, beside other
+    A mark is a hash of the time and the number of a row, so that rows are recognised in another order, next to other
     columns, in other files, and where some of them or some series are gone. The number has six digits: files differ in
     the others.
     """

@@ -1,4 +1,4 @@
-"""Verdicts: each model is better or worse than the reference, equivalent to it, or inconclusive beside it."""
+"""Verdicts: each model is better or worse than the reference, equivalent to it, or inconclusive."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def judge(
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """One model beside the reference."""
+    """One model compared with the reference."""
 
     units: Units
     name: str

@@ -1,4 +1,4 @@
-"""Verification of recorded forecasts: the chain, times, histories, repeated forecasts, and scores beside the naive."""
+"""Verification of recorded forecasts: the chain, times, histories, repeated forecasts, and scores next to the naive."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Verification:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """Scores of each model where the truth is known, beside naive forecasts of the same numbers.
+        """Scores of each model where the truth is known, next to naive forecasts of the same numbers.
 
         Columns: model, forecasts, ahead (share of them that was recorded before its time), mae and mase of the model,
         of the last value (``naive_mae``) and of the last season (``seasonal_naive_mae``), and for each interval the

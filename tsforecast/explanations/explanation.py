@@ -138,7 +138,7 @@ class Explanation:
         return cls(**{**stored, "effects": effects, "forecasts": pd.DataFrame()})
 
     def plot(self) -> Figure:
-        """Draw the effect of each part beside the band in which those of parts lie that add nothing.
+        """Draw the effect of each part next to the band in which those of parts lie that add nothing.
 
         A filled dot is clear, a hollow one is no more than chance does.
 

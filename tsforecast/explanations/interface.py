@@ -162,13 +162,13 @@ class Explainable(Distributional):
         horizon: int | None = None,
         interval: float | Sequence[float] | None = 0.8,
     ) -> Any:
-        """Forecast what would come if covariates that are known ahead were others, beside the forecast as it is.
+        """Forecast what would come if covariates that are known ahead were others, next to the forecast for the plan.
 
         Both forecasts are this model's, and differ in these columns alone. The difference is what the model has
         learned, and no causal effect: where prices fell in weeks that were bad anyway, the model has learned that
         these belong together. Its interval is that of what comes in the scenario, less the forecast without the
         changes: it is as wide as the errors of the forecast, holds its share as well as the intervals of `predict`
-        do, and says nothing of how surely the response to the change was learned.
+        do, and does not measure how surely the response to the change was learned.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Graphs of fitted forecasters: from their choices, arrays and weights to parts, and what a file says of them."""
+"""Graphs of fitted forecasters: from their choices, arrays and weights to parts, and the facts of a file."""
 
 from __future__ import annotations
 

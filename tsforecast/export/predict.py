@@ -3,7 +3,7 @@
 python predict.py model.onnx recordings.csv [recording] > predictions.csv
 
 The file has a row for each step, in order, with the channels of the model as columns; the column `recording`, or one of
-another name, tells recordings apart, and without it all rows are one.
+another name, names the recordings, and without it all rows are one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read(path: str, key: str | None, facts: dict[str, Any]) -> dict[str, Any]:
         sys.exit(f"{path} must be text in UTF-8: {error.reason} at byte {error.start}; save it as CSV in UTF-8")
     if key and key not in (rows.fieldnames or ()):
         held = ", ".join(rows.fieldnames or ())
-        sys.exit(f"{path} must have the column {key!r}, which tells recordings apart: it has {held or 'none'}")
+        sys.exit(f"{path} must have the column {key!r}, which names the recordings: it has {held or 'none'}")
     if lacks := [name for name in names if name not in (rows.fieldnames or ())]:
         sys.exit(f"the file must have the columns {', '.join(names)}: it lacks {', '.join(lacks)}")
     for line, row in enumerate(rows, 2):

@@ -156,9 +156,9 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Updatable, Exportable, 
             Series that end before the latest one by more than a season and more than a horizon: forecast from their
             own ends, or left out. Forecast with a warning that names them unless given.
         quantiles : sequence of float, optional
-            Levels between 0 and 1 of quantiles to return beside the point forecast, such as ``(0.1, 0.5, 0.9)``.
+            Levels between 0 and 1 of quantiles to return with the point forecast, such as ``(0.1, 0.5, 0.9)``.
         interval : float or sequence of float, optional
-            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned beside it.
+            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned with it.
         tidy : bool
             Return a row for each quantile, with its level in a column, in place of a column for each.
         to : path, optional

@@ -115,7 +115,7 @@ class NeuralForecaster(NetworkEstimator, WindowedForecaster):
 
     @classmethod
     def recipes(cls) -> dict[str, auto.Recipe]:
-        """Return settings by name, from the fastest to the best, with the time of a fit beside that of the default.
+        """Return settings by name, from the fastest to the best, with the time of a fit relative to the default.
 
         Examples
         --------

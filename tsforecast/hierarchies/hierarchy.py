@@ -28,7 +28,7 @@ ROUNDING = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}  # of sums t
 class Hierarchy:
     """Which series add up to which sums: levels, each of which puts every series into one sum.
 
-    Levels may lie within each other (shops in cities in regions), or beside each other (regions and products). Build
+    Levels may lie within each other (shops in cities in regions), or side by side (regions and products). Build
     one with `Hierarchy.of`.
 
     Parameters
@@ -76,7 +76,7 @@ class Hierarchy:
             lie within each other, a mapping of each level to a mapping of each series to its sum.
         paths : str
             Static columns of the panel, from the top down, such as ``"region/city"``: sums are then regions, and the
-            cities of each. Several paths give levels beside each other, such as ``"region", "product"``, and those of
+            cities of each. Several paths give levels side by side, such as ``"region", "product"``, and those of
             both are ``"region/product"``. The id column may end a path.
         total : bool
             Of a panel, whether the sum of all series is a level of its own, with the name ``total``.

@@ -58,7 +58,7 @@ def _serialization() -> Any:
 
 
 def make_key(path: str | Path) -> Path:
-    """Write a new private key, which signs records, and its public key beside it, which checks them.
+    """Write a new private key, which signs records, and its public key next to it, which checks them.
 
     Parameters
     ----------

@@ -68,9 +68,9 @@ class Regressor(MultiOutputMixin, RegressorMixin, SequenceEstimator):  # type: i
         ----------
         X : as in `fit`
         quantiles : sequence of float, optional
-            Levels between 0 and 1 of quantiles to return beside the mean, of networks for loss "normal".
+            Levels between 0 and 1 of quantiles to return with the mean, of networks for loss "normal".
         interval : float or sequence of float, optional
-            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned beside it.
+            Shares of outcomes, such as 0.8, that central intervals are to hold, whose ends are returned with it.
 
         Returns
         -------
@@ -97,7 +97,7 @@ class Regressor(MultiOutputMixin, RegressorMixin, SequenceEstimator):  # type: i
         ------
         NotFittedError, DataError
         ParameterError
-            When a network was fitted with another loss than "normal", and knows of no distribution.
+            When a network was fitted with another loss than "normal", and has no distribution.
         """
         raise NotImplementedError(f"{type(self).__name__} must have distributions")
 
@@ -279,7 +279,7 @@ class NeuralRegressor(NeuralSequenceEstimator, Regressor):
     >>> model.score(recordings, y) > 0.9
     True
 
-    With a distribution, its quantiles and intervals stand beside the mean:
+    With a distribution, its quantiles and intervals are returned with the mean:
 
     >>> likely = NeuralRegressor("gru", units=8, max_epochs=2, loss="normal", random_state=0).fit(recordings, y)
     >>> likely.predict(recordings, quantiles=[0.1, 0.9]).shape
@@ -301,7 +301,7 @@ class NeuralRegressor(NeuralSequenceEstimator, Regressor):
         ------
         NotFittedError, DataError
         ParameterError
-            When the network was fitted with another loss, and knows of no distribution.
+            When the network was fitted with another loss, and has no distribution.
         """
         self.check_fitted()
         if self.loss != "normal":

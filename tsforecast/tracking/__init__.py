@@ -42,7 +42,7 @@ def track(experiment: str | None = None, uri: str | Path | None = None, **tags: 
         ``data`` has it, or the dataset of the catalogue; ``"tsforecast"`` takes the runs of data without a name.
     uri : str or path, optional
         Of an MLflow server, or a database file. Unless given, the environment variable ``MLFLOW_TRACKING_URI`` names
-        it; else it is the file ``mlflow.db`` in the working folder, with files in ``mlartifacts`` beside it.
+        it; else it is the file ``mlflow.db`` in the working folder, with files in ``mlartifacts`` next to it.
     **tags
         Of every run. ``data="sales"`` names the data in the names of runs, and their experiment unless it is given.
 
