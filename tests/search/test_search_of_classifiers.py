@@ -167,6 +167,7 @@ def test_a_search_over_classifiers_finds_fits_and_reports(tmp_path: Path) -> Non
     page = html_search(stored)
     assert "share of the wrong labels of majority" in page
     assert "9 sequences in 1 validation part" in page
+    assert "majority (reference)" in search.plot().get_legend_handles_labels()[1]
     with pytest.raises(ParameterError, match="saved by the best of them"):
         search.save(tmp_path / "model")
     search.best_estimator_.save(tmp_path / "model")
