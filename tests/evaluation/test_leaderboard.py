@@ -12,7 +12,7 @@ import pytest
 from tests.evaluation.test_backtest import Oracle
 from tests.helpers import metrics
 from tests.helpers.forecasters import small, wave
-from tsforecast.catalog.loaders import load_task
+from tsforecast.catalog.loaders import load_dataset, load_task
 from tsforecast.data.panel import Panel
 from tsforecast.errors import DataError, ParameterError, UnknownNameError
 from tsforecast.estimators.registry import make
@@ -248,6 +248,11 @@ def test_cutoffs_are_those_of_the_data_or_of_the_card_of_a_dataset() -> None:
     assert (other.horizon, other.origins, other.step) == (task.horizon + 1, 2, task.horizon + 1)
     with pytest.raises(ParameterError, match="horizon must be given unless a dataset is named: got None; pass h"):
         leaderboard([], wave(60))
+    remedy = (
+        "pass horizon=1[0-9]*, or 'sunspots-yearly' in place of the panel, which has the cutoffs of its card as well"
+    )
+    with pytest.raises(ParameterError, match=remedy):
+        leaderboard([], load_dataset("sunspots-yearly"))
 
 
 def test_the_horizon_that_a_file_states_is_that_of_its_leaderboard(tmp_path: Path) -> None:

@@ -429,7 +429,7 @@ def panel_and_protocol(
     data: Any, horizon: int | None, origins: int | None, step: int | None, independent_series: bool, **options: Any
 ) -> tuple[Panel, Protocol]:
     """Return panel and protocol, with the task of a dataset, or as many cutoffs as the data allow, if not given."""
-    from tsforecast.catalog.card import dataset_names
+    from tsforecast.catalog.card import card, dataset_names
     from tsforecast.catalog.loaders import load_task
 
     if isinstance(data, str) and data in dataset_names():
@@ -442,7 +442,11 @@ def panel_and_protocol(
         if horizon is None and isinstance(data, (str, Path)):
             horizon = stated_horizon(Path(data))
     if horizon is None:
-        remedy = ("pass ", Argument("horizon", max(1, panel.season_length)), " or another number of steps")
+        name = panel.source.dataset
+        own = card(name).task.horizon if name in dataset_names() else 0
+        other = f", or {name!r} in place of the panel, which has the cutoffs of its card as well" if own else ""
+        usual = Argument("horizon", own or max(1, panel.season_length))
+        remedy = ("pass ", usual, other or " or another number of steps")
         must = "must be given unless a dataset is named"
         raise ParameterError(Problem(must, "got None", remedy, parameter="horizon"))
     protocol = Protocol(horizon, 1 if origins is None else origins, step, **options)
