@@ -26,7 +26,7 @@ def false_alarms(rows: pd.DataFrame) -> str:
             )
             for name, title in MONITORS.items()
         }
-        table.append({"errors known": f"{int(known):,}", "noise": TITLES[str(noise), float(coefficient)], **rates})
+        table.append({"rows known": f"{int(known):,}", "noise": TITLES[str(noise), float(coefficient)], **rates})
     return str(pd.DataFrame(table).to_markdown(index=False, disable_numparse=True))
 
 
