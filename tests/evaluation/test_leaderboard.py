@@ -22,6 +22,7 @@ from tsforecast.evaluation.leaderboard import leaderboard
 from tsforecast.evaluation.results import ForecastResults
 from tsforecast.forecasters.base import Forecaster
 from tsforecast.forecasters.naive import NaiveForecaster
+from tsforecast.forecasters.reduction import ReductionForecaster
 
 
 class Shifted(Forecaster):
@@ -111,6 +112,18 @@ def test_a_series_that_is_never_forecast_is_named_under_the_table() -> None:
     )
     assert f"{board.summary_line}.\n\nNote: {board.notes[0]}.\n\n- " in board.to_markdown()
     assert leaderboard([], panel, horizon=2, origins=20).notes == ()
+
+
+def test_zeros_after_a_fit_of_logarithms_are_noted_under_the_table() -> None:
+    sales = 50 + 10 * np.sin(np.arange(60) * 2 * np.pi / 7)
+    sales[[53, 54]] = 0  # closed after the fit
+    series = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "sales": sales})
+    models = {kind or "plain": ReductionForecaster(window=7, value_transform=kind) for kind in ("log", None)}
+    board = leaderboard(models, series, horizon=2, origins=4)  # cutoffs after 52, 54, 56 and 58 steps
+    assert [note for note in board.notes if "contexts" in note] == [
+        "log: 3 contexts go below the range of training of value_transform 'log', as zeros after positive numbers do, "
+        "and forecasts after them may be far off: fit with value_transform=None, or on rows with such numbers"
+    ]
 
 
 def test_what_was_mended_is_said_under_the_table() -> None:

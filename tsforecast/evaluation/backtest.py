@@ -216,6 +216,7 @@ class Backtest:
         past = cutoffs.past(panel)
         forecasts = model.forecast_on_the_wall(past, protocol.ahead)[:, protocol.gap :]  # (n, H, K)
         fit = replace(fit, **learned(model), predict_seconds=clock() - began)
+        fit = replace(fit, cut_off=int(model.is_cut_off(past).sum()))
         truth = truth_after(panel, cutoffs, protocol.horizon)
         values = {"y": truth, "forecast": forecasts}
         if self.distributions:

@@ -51,6 +51,7 @@ from tsforecast.evaluation.metrics import (
 )
 from tsforecast.evaluation.notes import (
     audited_as_a_whole,
+    cut_off,
     fallbacks,
     naive_again,
     not_pickled,
@@ -380,7 +381,7 @@ def leaderboard(
         parts = [joined(each) for each in complete(outcomes, ALWAYS).values()]
         replaced = [note for part in parts for note in fallbacks(part)]
         adapted += [note for each in given for note in each.notes]
-        more = (*panel.season_notes, *replaced, *naive_again(outcomes), *undistributed(outcomes))
+        more = (*panel.season_notes, *replaced, *naive_again(outcomes), *cut_off(outcomes), *undistributed(outcomes))
         adapted = [*adapted, *audited_as_a_whole(outcomes)]
         notes = (*panel.notes, *why, *adapted, *skipped_series(panel, parts[0]), *more)
         fits = tuple(outcome.fit.after(before.get(outcome.fit.model)) for outcome in outcomes)

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from tsforecast.data.panel import Panel
-from tsforecast.errors import shorten, spoken
+from tsforecast.errors import counted, shorten, spoken
 from tsforecast.evaluation.record import ForecastFit, ForecastRecord
 from tsforecast.evaluation.runner import Outcome, packed
 from tsforecast.forecasters.base import Forecaster
@@ -43,6 +44,20 @@ def undistributed(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:
     """Return a note on each model whose distributions failed, with the reason."""
     reasons = {outcome.fit.model: outcome.fit.no_distribution for outcome in outcomes if outcome.fit.no_distribution}
     return [f"{model} has no distribution: {why}" for model, why in reasons.items()]
+
+
+def cut_off(outcomes: Sequence[Outcome[ForecastFit]]) -> list[str]:
+    """Return a note on each model whose value transform cannot read some contexts, such as zeros for a logarithm."""
+    found, kinds = Counter[str](), dict[str, Any]()
+    for fit in (outcome.fit for outcome in outcomes if outcome.fit.cut_off):
+        found[fit.model] += fit.cut_off
+        kinds[fit.model] = fit.resolved.get("value_transform")
+    return [
+        f"{model}: {counted(count, 'context goes', 'contexts go')} below the range of training of value_transform "
+        f"{kinds[model]!r}, as zeros after positive numbers do, and forecasts after them may be far off: fit with "
+        "value_transform=None, or on rows with such numbers"
+        for model, count in found.items()
+    ]
 
 
 def audited_as_a_whole(outcomes: Iterable[Outcome[ForecastFit]]) -> list[str]:

@@ -59,6 +59,7 @@ class ForecastFit(FitRecord):
     audit_runs: int = 0  # of the model on original and changed data, in that audit
     audit_seconds: float = 0.0
     no_distribution: str = ""  # the reason for missing distributions
+    cut_off: int = 0  # contexts that go below all that the value transform was learned on
     explanation: dict[str, Any] = field(default_factory=dict)  # see `Explanation.plain`; of a fit on all data
     release: str | None = None  # date of weights of before, "" where it is not known; None: all was learned here
     trained_on: tuple[str, ...] = ()  # datasets that those weights were trained on, as their authors name them

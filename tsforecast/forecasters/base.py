@@ -319,6 +319,10 @@ class Forecaster(RegressorMixin, Estimator, Explainable, Updatable, Exportable, 
         """Return which forecasts after `past` are those of a simpler fallback model, (n, K)."""
         return np.zeros((len(past), past.n_targets), dtype=np.bool_)
 
+    def is_cut_off(self, past: Context) -> NDArray[np.bool_]:
+        """Return which contexts have numbers that the model cannot read, and are held at the nearest ones, (n,)."""
+        return np.zeros(len(past), dtype=np.bool_)
+
     def _checked(self, data: Any, y: Any = None, sample_weight: Any = None) -> Panel:
         """Check parameters and read the data of `fit`."""
         raise_any(self._problems(), ParameterError)

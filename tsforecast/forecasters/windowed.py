@@ -329,23 +329,24 @@ class WindowedForecaster(Forecaster):
             ]
             past = past.select(~short)
         cautions += self._covariates_beyond(past)
-        if self.resolved_["value_transform"] is None:
+        if not (held := self.is_cut_off(past)).any():
             return cautions
-        held = np.concatenate([self._held(*part) for part in self._parts(past)])
-        if not held.any():
-            return cautions
-        names = _names(past.ids[held])
         kind = self.resolved_["value_transform"]
         return [
             *cautions,
             f"{held.sum()} of {len(past)} contexts go below the range of training of value_transform {kind!r} and are "
-            f"cut off there (series {names}): fit with value_transform=None, or on data like these",
+            f"cut off there (series {_names(past.ids[held])}): fit with value_transform=None, or on data like these",
         ]
 
-    def _held(self, past: Context, scaling: Scaling) -> NDArray[np.bool_]:
-        """Return which windows go below all that the transform was learned on, (n,)."""
-        rows = past.tail(self.resolved_["window"], self._least)[..., : past.n_targets]
-        return np.asarray(scaling.held(rows, np.arange(len(past))).any(axis=(1, 2)))
+    def is_cut_off(self, past: Context) -> NDArray[np.bool_]:
+        """Return which contexts go below all that the value transform was learned on, (n,)."""
+        found, whole = super().is_cut_off(past), past.lengths >= self._least
+        if self.resolved_["value_transform"] is not None and whole.any():
+            reach = self.resolved_["window"], self._least
+            parts = ((part.tail(*reach), scaling) for part, scaling in self._parts(past.select(whole)))
+            held = [scaling.held(rows[..., : past.n_targets], np.arange(len(rows))) for rows, scaling in parts]
+            found[whole] = np.concatenate(held).any(axis=(1, 2))
+        return found
 
     def _covariates_beyond(self, past: Context) -> list[str]:
         """Return warnings about covariates far beyond those that were learned from, which are held at an edge."""
