@@ -49,7 +49,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Let links of a notebook, which lead to files of Markdown where it lies, lead to their pages."""
     if not page.file.src_uri.endswith(".ipynb"):
         return html
-    return re.sub(r'(href="\.\./[\w/-]+)\.md', r"\1.html", html)
+    return re.sub(r'(href="(?!\w+:)[\w./-]+)\.(?:md|ipynb)\b', r"\1.html", html)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
