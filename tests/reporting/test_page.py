@@ -169,6 +169,10 @@ def test_on_paper_the_page_is_light_and_nothing_is_cut_off(browser: Browser, pat
         assert ratio >= READABLE, words
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.locator("figure").first.evaluate("figure => getComputedStyle(figure).breakInside") == "avoid"
+    rows = "table => [table.tBodies[0].rows.length < 16, getComputedStyle(table).breakInside]"
+    found = [table.evaluate(rows) for table in page.locator("table").all()]
+    assert {tuple(each) for each in found} <= {(True, "avoid"), (False, "auto")}  # a short table is on one sheet
+    assert [True, "avoid"] in found
     cramped = page.evaluate(f"{LOOK}.cramped()")
     assert cramped == []  # words that are set letter below letter
     assert page.locator("details:visible").count() == 0  # what has to be opened cannot be on paper
