@@ -143,7 +143,7 @@ def _number(value: Any, texts: tuple[str, ...] | None) -> float:
     except (TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number) or isinstance(value, str):
-        raise _Wrong(f"numbers must be finite: got {value!r}")
+        raise _Wrong(f"the column has numbers, which must be finite: got {value!r}")
     return number
 
 

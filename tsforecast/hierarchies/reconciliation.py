@@ -173,7 +173,8 @@ class Reconciler:
         if self.method == "wls-structure":
             return Covariance(np.asarray(self.hierarchy.summing.sum(axis=1)), np.zeros((0, count)))
         if self.covariance is None:
-            raise ParameterError(Problem((f"{self.method!r} must have ", Parameter("residuals")), "got none"))
+            remedy = "give errors at other times, or take 'wls-structure', which needs none"
+            raise ParameterError(Problem((f"{self.method!r} must have ", Parameter("residuals")), "got none", remedy))
         return self.covariance
 
     @cached_property

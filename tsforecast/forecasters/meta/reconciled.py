@@ -228,7 +228,7 @@ class ReconciledForecaster(WrappedForecaster):
         place = {str(name): at for at, name in enumerate(ids)}
         if missing := [name for name in self.hierarchy.names if name not in place]:
             must = "a forecast of a hierarchy must have the past of all its series and sums"
-            got = f"{shorten([*map(repr, missing)])} have none"
+            got = f"{shorten([*map(repr, missing)])} {'has' if len(missing) == 1 else 'have'} none"
             raise DataError(Problem(must, got, "give them as well, or start later"))
         return np.array([place[name] for name in self.hierarchy.names])
 
