@@ -261,11 +261,13 @@ def test_cutoffs_are_those_of_the_data_or_of_the_card_of_a_dataset() -> None:
     assert (other.horizon, other.origins, other.step) == (task.horizon + 1, 2, task.horizon + 1)
     with pytest.raises(ParameterError, match="horizon must be given unless a dataset is named: got None; pass h"):
         leaderboard([], wave(60))
-    remedy = (
-        "pass horizon=1[0-9]*, or 'sunspots-yearly' in place of the panel, which has the cutoffs of its card as well"
-    )
-    with pytest.raises(ParameterError, match=remedy):
-        leaderboard([], load_dataset("sunspots-yearly"))
+    for panel in (load_dataset("sunspots-yearly"), "sunspots-yearly"):
+        for horizon in (None, task.horizon):
+            again = leaderboard([], panel, horizon=horizon).record
+            assert (again.horizon, again.origins, again.step) == (task.horizon, task.origins, task.step)
+    frame = load_dataset("sunspots-yearly", as_frame="pandas")
+    with pytest.raises(ParameterError, match="horizon must be given unless a dataset is named: got None; pass h"):
+        leaderboard([], frame)
 
 
 def test_the_horizon_that_a_file_states_is_that_of_its_leaderboard(tmp_path: Path) -> None:

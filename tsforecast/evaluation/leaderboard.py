@@ -265,7 +265,7 @@ def leaderboard(
         of this package that has a name. Naive, seasonal naive and drift are added where they
         are missing, and mean and window average where most numbers are 0. A name stands for the model with its
         defaults and ``random_state=0``, as on the command line.
-    data : anything that `Panel.of` reads, or the name of a dataset
+    data : anything that `Panel.of` reads, or the name of a dataset, which its panel stands for as well
     horizon : int, optional
         Steps to forecast; a dataset has its own, and a ``.tsf`` file may state one.
     origins, step : int, optional
@@ -434,21 +434,18 @@ def panel_and_protocol(
     from tsforecast.catalog.loaders import load_task
 
     if isinstance(data, str) and data in dataset_names():
-        panel, task = load_task(data)
-        if horizon in (None, task.horizon):
-            horizon, origins = task.horizon, task.origins if origins is None else origins
-            step = task.step if step is None else step
-    else:
-        panel = Panel.of(data)
-        if horizon is None and isinstance(data, (str, Path)):
-            horizon = stated_horizon(Path(data))
+        data = load_task(data)[0]
+    panel = Panel.of(data)
+    name = panel.source.dataset  # of a panel that load_dataset returned as well
+    task = card(name).task if name in dataset_names() else None
+    if task and horizon in (None, task.horizon):
+        horizon, origins = task.horizon, task.origins if origins is None else origins
+        step = task.step if step is None else step
+    if horizon is None and isinstance(data, (str, Path)):
+        horizon = stated_horizon(Path(data))
     if horizon is None:
-        name = panel.source.dataset
-        own = card(name).task.horizon if name in dataset_names() else 0
-        other = f", or {name!r} in place of the panel, which has the cutoffs of its card as well" if own else ""
-        usual = Argument("horizon", own or max(1, panel.season_length))
-        remedy = ("pass ", usual, other or " or another number of steps")
-        must = "must be given unless a dataset is named"
+        usual = Argument("horizon", max(1, panel.season_length))
+        must, remedy = "must be given unless a dataset is named", ("pass ", usual, " or another number of steps")
         raise ParameterError(Problem(must, "got None", remedy, parameter="horizon"))
     protocol = Protocol(horizon, 1 if origins is None else origins, step, **options)
     if origins is None:
