@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -186,7 +187,10 @@ def test_where_no_row_can_be_found_alone_a_sentence_has_the_numbers() -> None:
         f"No row is found alone: {count} residuals show no p-value below {1 / (count + 1):.2g}, and a level of 0.01 "
         "among 100 rows needs 0.0001; use a tail, a shorter memory, or longer series"
     )
-    assert len(detect(numbers, MeanForecaster()).facts.sentences) == 2
+    usual = detect(numbers, MeanForecaster()).facts
+    assert len(usual.sentences) == 3
+    assert usual.sentences[2].startswith("With fewer than 400 residuals that depend on each other, false collective")
+    assert len(replace(usual, residuals=400).sentences) == 2
     assert not np.isfinite(found.rows["high"]).any()
 
 
