@@ -26,7 +26,11 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=SECONDS,
+            kernel_name="python3",
+            coalesce_streams=True,  # else the number of outputs of a cell depends on the time between its lines
+            resources={"metadata": {"path": folder}},
         )
         client.execute(env=os.environ | QUIET)
     for cell in notebook.cells:
