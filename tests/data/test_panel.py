@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -615,3 +616,26 @@ def test_an_array_of_something_else_than_numbers_is_refused(data: np.ndarray) ->
 def test_what_is_no_data_is_refused(data: object) -> None:
     with pytest.raises(DataError, match="data must be a frame, a Series, an array, a list of arrays or a Panel: got"):
         Panel.of(data)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_all_rows_come_back_as_a_frame_that_is_read_as_the_same_panel(library: str) -> None:
+    days = pd.date_range("2024-03-30", periods=4, tz="Europe/Berlin")  # clocks move on the second
+    table = pd.DataFrame({"shop": ["a"] * 4 + ["b"] * 4, "day": [*days, *days], "y": np.arange(8) + 0.1})
+    table = table.assign(kind=["x"] * 4 + ["z"] * 4, promo=[*"ppqqppqq"], price=np.arange(8.0)).drop(index=2)
+    roles: dict[str, Any] = {"id": "shop", "target": "y", "static": "kind", "future": ["price", "promo"]}
+    given = pl.from_pandas(table) if library == "polars" else table
+    panel = Panel.from_frame(given, fill_gaps=True, nan_policy="mask", **roles)
+    frame = panel.to_frame()
+    assert type(frame) is type(given)
+    assert (len(frame), [*frame.columns]) == (8, ["shop", "day", "y", "price", "promo", "kind"])
+    again = Panel.from_frame(frame, nan_policy="mask", **roles)
+    assert again.fingerprint() == panel.fingerprint()
+
+
+def test_arrays_and_wide_frames_come_back_as_long_frames() -> None:
+    arrays = Panel.from_array([[1.0, 2.0], [3.0]]).to_frame()
+    assert arrays.to_dict("list") == {"id": [0, 0, 1], "y": [1.0, 2.0, 3.0]}
+    days = pd.date_range("2024-01-01", periods=3)
+    wide = Panel.from_wide(pd.DataFrame({"day": days, "a": [1.0, 2, 3], "b": [np.nan, 2, 3]})).to_frame()
+    assert wide.to_dict("list") == {"day": [*days, *days[1:]], "id": [*"aaabb"], "value": [1.0, 2, 3, 2, 3]}

@@ -30,9 +30,7 @@ from tsforecast.catalog import download
 from tsforecast.catalog.card import Card, CardFile, Task, card
 from tsforecast.catalog.recordings import ID, read_parts
 from tsforecast.checks import one_of
-from tsforecast.data import frames
 from tsforecast.data.panel import Panel
-from tsforecast.data.zones import to_utc
 from tsforecast.errors import DataError, DownloadError, ParameterError, raise_any, shorten
 from tsforecast.files import cache_folder
 
@@ -93,7 +91,10 @@ def load_dataset(
     places = _locate(known, progress)
     try:
         panel = read_panel(known, places)
-        return panel if as_frame is None else _as_frame(panel, as_frame)
+        if as_frame is None:
+            return panel
+        frame = panel.to_frame()
+        return frame.to_pandas() if as_frame == "pandas" else frame
     except DataError as error:
         cache = cache_folder()
         for file, place in zip(known.files, places, strict=True):
@@ -102,19 +103,6 @@ def load_dataset(
                 removed = f"{place} was removed from the cache: the next attempt fetches {file.url} again"
                 error = DataError([*error.problems, removed])
         raise error
-
-
-def _as_frame(panel: Panel, library: str) -> Any:
-    """Return a frame of the columns that a panel has, with a row per series and step."""
-    owner = np.repeat(np.arange(len(panel)), panel.lengths)
-    stamps, source = panel.stamps(owner, np.arange(len(owner)) - panel.offsets[owner]), panel.source
-    if source.zone and source.wall_clock:
-        stamps, source = to_utc(stamps, source.zone), replace(source, wall_clock=False)
-    columns = zip(panel.roles.varying, panel.values.astype(np.float64).T, strict=True)
-    named = {name: panel.roles.texts(name, column) for name, column in columns}
-    named |= {name: values[owner] for name, values in panel.statics.items() if name not in (source.id, *named)}
-    frame = frames.write(source, None if panel.kind == "none" else stamps, panel.kind, panel.ids, owner, named)
-    return frame.to_pandas() if library == "pandas" else frame
 
 
 def load_task(name: str, label: str | None = None) -> tuple[Panel, Task]:

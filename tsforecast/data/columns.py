@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.data.calendar import DAY, Frequency, Stamps, digits_of, own_moves, put_in_order
-from tsforecast.data.series import Roles
+from tsforecast.data.series import Roles, Series
 from tsforecast.data.values import (
     codes_of,
     first_text,
@@ -25,7 +25,7 @@ from tsforecast.data.values import (
     to_numpy,
     zone_of,
 )
-from tsforecast.data.zones import DATED, PART_OF_YEAR
+from tsforecast.data.zones import DATED, PART_OF_YEAR, length_of
 from tsforecast.errors import Argument, DataError, Part, Phrase, Problem, Row, nearest, raise_any, shorten
 from tsforecast.monash import SUFFIX, MonashFile, read_monash
 
@@ -372,3 +372,14 @@ def read_file(path: Path) -> tuple[Any, dict[str, Any], MonashFile]:
     if found.frequency and not roles["time"]:
         roles["season_length"] = Frequency.parse(found.frequency).season_length
     return frame, roles, found
+
+
+def scan_settings(panel: Series) -> dict[str, Any]:
+    """Return the columns, step and cleaning of a panel, as `Panel.scan` takes them."""
+    roles, source = panel.roles.given, panel.source
+    found = {name: getattr(roles, name) for name in ("target", "past", "future", "static", "group")}
+    if panel.kind != "none" and not panel.cleaning.resample:
+        found["frequency"] = length_of(panel.frequency)
+    found |= {"id": source.id, "time": source.time if panel.kind != "none" else False}
+    found |= {"categories": [*roles.categories], "season_length": panel.season_length}
+    return found | asdict(panel.cleaning)

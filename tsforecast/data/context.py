@@ -220,9 +220,9 @@ class Context:
         """
         panel, step = self._panel, self._panel.frequency
         days = step.unit == "nanosecond" and panel.season_length * step.count % DAY == 0
-        if panel.kind != "datetime" or panel.local_zone is None or not days or panel.roles.future:
+        if panel.kind != "datetime" or panel.source.local_zone is None or not days or panel.roles.future:
             return None
-        zone, steps = panel.local_zone, np.arange(horizon)
+        zone, steps = panel.source.local_zone, np.arange(horizon)
         ahead = self._n_observed[:, None] + steps  # (n, H)
         before = self._n_observed[:, None] - panel.season_length + steps % panel.season_length
         now, then = (panel.stamps(self.series[:, None], each) for each in (ahead, before))
@@ -237,7 +237,7 @@ class Context:
         that ends so much earlier that its last season has the hours, and the steps whose forecast is taken there.
         """
         panel, season, step = self._panel, self._panel.season_length, self._panel.frequency.count
-        zone, length, end = str(panel.local_zone), season * step, self._n_observed[:, None]
+        zone, length, end = str(panel.source.local_zone), season * step, self._n_observed[:, None]
         moments = partial(panel.stamps, self.series[:, None])
         ahead, last = np.arange(steps.shape[1]), moments(end - 1)
 
@@ -350,7 +350,7 @@ def with_future(panel: Panel, horizon: int, future: Any = None) -> Panel:
         ahead[..., at : at + len(given)], found = _known(panel, stamps, future)
         roles = replace(roles, categories=roles.categories | found.categories)
     if panel.roles.calendar:
-        features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.local_zone)
+        features = calendar_features(stamps.ravel(), panel.roles.calendar, panel.source.local_zone)
         ahead[..., at + len(given) :] = features.reshape(count, horizon, -1)
     offsets = panel.offsets + horizon * np.arange(count + 1)
     values = scratch((int(offsets[-1]), columns), np.float64, panel.values)

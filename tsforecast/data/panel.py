@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsforecast.checks import whole
 from tsforecast.data import frames, quality
 from tsforecast.data.calendar import Frequency, calendar_columns, calendar_problems
-from tsforecast.data.columns import read_file, roles_of
+from tsforecast.data.columns import read_file, roles_of, scan_settings
 from tsforecast.data.series import (
     Aggregate,
     CleaningPolicy,
@@ -27,7 +27,7 @@ from tsforecast.data.series import (
 )
 from tsforecast.data.store import Reading, changed, described, fields_of, is_panel, scan, season_of
 from tsforecast.data.values import calendar_values, coded_like, read_arrays, write_arrays
-from tsforecast.data.zones import length_of, to_utc
+from tsforecast.data.zones import to_utc
 from tsforecast.errors import DataError, Phrase, Problem, nearest, raise_any
 from tsforecast.tables import is_files, small_table
 
@@ -336,8 +336,12 @@ class Panel(Series):
         """
         named = Phrase(what, "context")
         if is_files(data) and self.source.form == "frame" and not self.source.time_in_index:
-            small = small_table(data)
-            data = Panel.open(data) if is_panel(data) else self._scanned(data) if small is None else small
+            if (small := small_table(data)) is not None:
+                data = small
+            elif is_panel(data):
+                data = Panel.open(data)
+            else:
+                data = Panel.scan(data, **scan_settings(self)).with_calendar(*self.roles.calendar)
         if isinstance(data, Panel):
             other = coded_like(data, self.roles.categories, named)
         elif frames.is_frame(data) and self.source.form in ("frame", "series", "wide"):
@@ -371,23 +375,6 @@ class Panel(Series):
             return other
         season, source, others = self.season_length, self.season_source, self.other_seasons
         return replace(other, season_length=season, season_source=source, other_seasons=others)
-
-    def _scanned(self, files: Any) -> Panel:
-        """Scan files with the columns, step and cleaning of this panel."""
-        roles, source = self.roles.given, self.source
-        columns = {name: getattr(roles, name) for name in ("target", "past", "future", "static", "group")}
-        if self.kind != "none" and not self.cleaning.resample:
-            columns["frequency"] = length_of(self.frequency)
-        panel = Panel.scan(
-            files,
-            **columns,
-            **asdict(self.cleaning),
-            time=source.time if self.kind != "none" else False,
-            id=source.id,
-            categories=[*roles.categories],
-            season_length=self.season_length,
-        )
-        return panel.with_calendar(*self.roles.calendar)
 
     @classmethod
     def _build(
@@ -446,10 +433,23 @@ class Panel(Series):
         roles = replace(self.roles, future=self.roles.future + added, calendar=self.roles.calendar + tuple(names))
         return replace(self, values=calendar_values(self, names), roles=roles)
 
-    @property
-    def local_zone(self) -> str | None:
-        """The zone that stamps must be turned to for a calendar; None where they are local time."""
-        return None if self.source.wall_clock else self.source.zone
+    def to_frame(self) -> Any:
+        """Return all rows, as they were repaired, in a long frame of the caller's library (of arrays: pandas).
+
+        Examples
+        --------
+        >>> Panel.from_array([[1.0, 2.0], [3.0]]).to_frame().values.tolist()
+        [[0.0, 1.0], [0.0, 2.0], [1.0, 3.0]]
+        """
+        owner, own = np.repeat(np.arange(len(self)), self.lengths), self.source
+        source = replace(own, form="frame", id=own.id or ("id" if len(self) > 1 else None))
+        times = None if self.kind == "none" else self.stamps(owner, np.arange(len(owner)) - self.offsets[owner])
+        if times is not None and own.zone and own.wall_clock:
+            times, source = to_utc(times, own.zone), replace(source, wall_clock=False)
+        numbers = zip(self.roles.varying, self.values.T.astype(np.float64), strict=True)
+        named = {name: self.roles.texts(name, column) for name, column in numbers}
+        named |= {name: values[owner] for name, values in self.statics.items() if name not in (source.id, *named)}
+        return frames.write(source, times, self.kind, self.ids, owner, named)
 
     def to_native(self, values: NDArray[Any], suffixes: Sequence[str] | None = None) -> Any:
         """Write forecasts for the steps after each series in the form that the data came in.

@@ -88,6 +88,11 @@ class Source:
     order: list[str] = field(default_factory=list)  # of columns that are written; else id, time and targets
     dataset: str = ""  # name in the catalogue
 
+    @property
+    def local_zone(self) -> str | None:
+        """The zone that stamps must be turned to for a calendar; None where they are local time."""
+        return None if self.wall_clock else self.zone
+
 
 @dataclass(frozen=True)
 class CleaningPolicy:

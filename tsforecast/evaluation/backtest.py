@@ -395,8 +395,8 @@ def rows_of(
 
 def _phases(panel: Panel, stamps: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return the position in season of each stamp, in local time."""
-    if panel.local_zone and panel.kind == "datetime":
-        stamps = from_utc(stamps.ravel(), panel.local_zone).reshape(stamps.shape)
+    if panel.source.local_zone and panel.kind == "datetime":
+        stamps = from_utc(stamps.ravel(), panel.source.local_zone).reshape(stamps.shape)
     return panel.frequency.phase(stamps, panel.season_length).astype(np.int32)
 
 
