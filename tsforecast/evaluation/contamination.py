@@ -172,7 +172,7 @@ def contamination_check(
     >>> names = ["naive", "drift", "mean", "theta"]
     >>> report = contamination_check(memory, walks[..., None], rivals=names, horizon=12, origins=1)
     >>> report.suspected, report.sentence[:40]
-    (True, 'memory seems to remember these data: bes')
+    (True, 'memory seems to remember these data: com')
     """
     raise_any(whole("random_state", random_state, 0), ParameterError)
     if isinstance(model, str):
