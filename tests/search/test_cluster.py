@@ -111,6 +111,7 @@ def wait(process: subprocess.Popen[str], until: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.cluster  # three minutes, for nodes that begin and end
 def test_nodes_that_are_lost_and_added_and_workers_that_die_cost_no_trial(
     nodes: Any, here: RaySearch, tmp_path: Path
 ) -> None:
