@@ -733,6 +733,7 @@ def test_a_metric_that_does_not_exist_is_refused_and_the_help_lists_all() -> Non
         ]  # which is the default
 
 
+@pytest.mark.long
 def test_networks_are_trained_by_the_loss_that_is_named(tmp_path: Path) -> None:
     words = ("fit", "sunspots-yearly", "--epochs", "1", "--loss", "huber", "--out", tmp_path / "model")
     assert tsforecast(*words).returncode == 0
@@ -797,6 +798,7 @@ def test_a_leaderboard_is_not_written_among_files_of_others(tmp_path: Path) -> N
     assert len(list(out.iterdir())) == 4
 
 
+@pytest.mark.long
 def test_an_interrupted_fit_says_so_in_a_sentence_and_saves_the_best_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -198,6 +198,7 @@ def late_decimals(file: Path, rows: int) -> str:
     return forecast
 
 
+@pytest.mark.long
 def test_a_number_that_is_no_whole_one_may_come_late(tmp_path: Path) -> None:
     assert late_decimals(tmp_path / "data.csv", 300_000) == "step,sales\n300001,0.5\n"
 

@@ -111,6 +111,7 @@ def test_a_narrow_terminal_lists_the_columns_that_do_not_fit(places: Path) -> No
     assert "(left out for width: 95% interval," in result.stdout
 
 
+@pytest.mark.long
 def test_places_are_described_by_fields_and_a_part_among_them_is_the_split(places: Path, tmp_path: Path) -> None:
     for place, frame in movements().items():
         user, gesture, number = place.split("/")

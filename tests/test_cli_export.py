@@ -45,6 +45,7 @@ def test_an_exported_file_and_its_program_forecast_what_the_saved_model_does(tmp
     )
 
 
+@pytest.mark.long
 def test_a_model_of_recordings_is_exported_without_intervals_or_refused_in_a_sentence(tmp_path: Path) -> None:
     waves, labels = [np.sin(np.arange(12) * (1 + i % 2)) for i in range(8)], ["slow", "fast"] * 4
     MajorityClassifier().fit(waves, labels).save(tmp_path / "majority")

@@ -77,6 +77,7 @@ def test_intervals_and_quantiles_are_columns_in_the_dialect_of_the_file(shops: P
     assert (written["sales_lo80"] < written["sales_lo50"]).all()
 
 
+@pytest.mark.long
 def test_a_network_is_fitted_by_its_likelihood_and_predicts_its_own_intervals(tmp_path: Path) -> None:
     words = ("--epochs", "2", "--loss", "student-t", "--horizon", "6", "--out", tmp_path / "model")
     fitted = tsforecast("fit", "sunspots-yearly", *words)
@@ -88,6 +89,7 @@ def test_a_network_is_fitted_by_its_likelihood_and_predicts_its_own_intervals(tm
     assert printed[["sunspots_lo95", "sunspots_hi95"]].to_numpy() == pytest.approx(ends, abs=1e-3)
 
 
+@pytest.mark.long
 def test_a_loss_of_ones_own_is_imported_with_consent_alone(tmp_path: Path) -> None:
     frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=120), "y": wave(120)})
     small("gru").set_params(loss=losses.Gumbel(), max_epochs=0).fit(frame).save(tmp_path / "model")

@@ -207,6 +207,7 @@ def test_the_same_data_have_the_same_rows_in_python_and_on_the_command_line(
     assert board.reference in found.stdout
 
 
+@pytest.mark.long
 def test_a_fit_and_a_leaderboard_explain_why_their_skills_differ(folder: Path) -> None:
     fitted = tsforecast("fit", "sunspots-yearly", "--epochs", "2", "--out", folder / "model")
     assert (

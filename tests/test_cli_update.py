@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_monitor_of_an_updated_model_goes_on_where_that_of_one_that_was_not_would_be(folder: Path) -> None:
     done = tsforecast("update", "model", "new.csv", "--out", "next", cwd=folder, width=200)
     assert (done.returncode, done.stderr) == (0, "")
@@ -78,6 +79,7 @@ def test_a_model_is_replaced_on_request_alone(folder: Path) -> None:
     assert tsforecast("monitor", "model", cwd=folder).returncode == 0
 
 
+@pytest.mark.long
 def test_drift_is_a_warning_and_a_monitor_never_judges_rows_that_were_trained_on(tmp_path: Path) -> None:
     frame = table()
     frame.loc[ROWS:, "sales"] += 6.0

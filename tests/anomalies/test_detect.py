@@ -161,6 +161,7 @@ def test_parameters_that_cannot_work_are_refused(settings: dict[str, Any], sente
     assert str(error.value) == sentence
 
 
+@pytest.mark.long
 def test_data_that_do_not_follow_on_are_refused() -> None:
     frame = table(shops=2)
     model = NaiveForecaster().fit(panel_of(until(frame, 600)))

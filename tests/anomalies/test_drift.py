@@ -83,6 +83,7 @@ def test_each_monitor_finds_its_drift(drifted: dict[str, float], monitor: str, s
         assert finding.now == pytest.approx(1.5, abs=0.4)
 
 
+@pytest.mark.long
 def test_rows_that_an_update_took_in_are_judged_as_new_ones() -> None:
     known, panel = panels(table(shift=1.0))
     models = (NaiveForecaster(), ConformalForecaster(NaiveForecaster()), LocalForecaster(NaiveForecaster()))

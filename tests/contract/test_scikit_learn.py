@@ -154,6 +154,7 @@ def test_rows_of_weight_zero_teach_nothing_and_double_weight_is_twice_the_row() 
     assert np.allclose(clone(model).fit(X, y, sample_weight=weights).predict(X), twice, rtol=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "conv1d"])
 def test_what_is_said_of_a_window_does_not_depend_on_its_batch_mates(cell: str) -> None:
     X, y = rows(window=48, horizon=12, steps=500)

@@ -285,6 +285,7 @@ def test_numbers_that_changed_are_found_where_they_are_verified(tmp_path: Path) 
         Panel.open(place, verify=True)
 
 
+@pytest.mark.long
 def test_partitions_csv_arrow_urls_and_lazy_frames_hold_the_same_rows(tmp_path: Path) -> None:
     frame = shops().with_columns(pl.col("day").dt.month().cast(pl.Int64).alias("month"))
     asked: dict[str, Any] = {"id": "shop", "time": "day", "target": "sold"}

@@ -262,6 +262,7 @@ def test_the_loss_of_quantiles_is_twice_their_mean_quantile_loss() -> None:
     assert family.loss(outputs, y).numpy() == pytest.approx(2 * expected.mean(axis=-1))
 
 
+@pytest.mark.long
 def test_a_distribution_of_torch_answers_with_icdf_or_from_samples() -> None:
     parameters = np.array([[1.0, 2.0], [3.0, 0.5]])
     gumbel = OfTorch(lambda p: torch.distributions.Gumbel(p[..., 0], p[..., 1]), 2, 1)

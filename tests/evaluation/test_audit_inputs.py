@@ -177,6 +177,7 @@ def mean_of(*users: str, own: int = 0, copy: bool = True) -> Callable[[Any], flo
     return procedure
 
 
+@pytest.mark.long
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("form", [pd.DataFrame, pl.from_pandas, "panel"])
 def test_other_recordings_of_the_tested_user_and_copies_must_not_matter(form: Any) -> None:

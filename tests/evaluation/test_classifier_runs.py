@@ -99,6 +99,7 @@ def test_a_process_that_is_killed_is_a_failure_of_its_model_alone() -> None:
     assert set(survived.rows["model"]) == {"neighbor", "majority"}
 
 
+@pytest.mark.long
 def test_a_comparison_resumes_from_its_checkpoint_and_other_data_folds_or_settings_are_fitted_anew(
     tmp_path: Path,
 ) -> None:
@@ -188,6 +189,7 @@ def test_results_are_the_same_after_a_way_through_parquet(found: ClassifierCompa
         ClassifierComparison.from_parquet()
 
 
+@pytest.mark.long
 def test_json_holds_what_the_table_shows_and_no_number_that_is_none(found: ClassifierComparison) -> None:
     stored = json.loads(found.to_json(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [line["model"] for line in stored["table"]] == found.table["model"].tolist()

@@ -49,6 +49,7 @@ def test_rows_are_those_of_decisions_taken_one_by_one(model: Any) -> None:
         assert row.recordings == 24
 
 
+@pytest.mark.long
 def test_the_whole_recording_has_the_accuracy_of_the_model(model: Any) -> None:
     recordings, labels = gestures(24)
     whole = earliness_curve(model, recordings, labels, thresholds=[]).iloc[0]

@@ -123,6 +123,7 @@ def test_a_board_of_given_forecasts_has_a_page(wide: pd.DataFrame) -> None:
     assert "Intervals" in page
 
 
+@pytest.mark.long
 def test_forecasts_without_cutoffs_begin_right_after_them_and_a_gap_is_seen(wide: pd.DataFrame) -> None:
     last = wide[wide["cutoff"] == wide["cutoff"].max()]
     plain = last[["unique_id", "ds", "mean"]].rename(columns={"mean": "theirs"})

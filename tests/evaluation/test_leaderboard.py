@@ -251,6 +251,7 @@ def test_options_that_make_no_sense_are_refused_and_a_model_at_fault_is_named() 
         leaderboard(["gru"], wave(20), horizon=3, origins=5)
 
 
+@pytest.mark.long
 def test_cutoffs_are_those_of_the_data_or_of_the_card_of_a_dataset() -> None:
     own = leaderboard([], wave(200), horizon=14).record
     assert (own.origins, own.step) == (10, 5)
@@ -270,6 +271,7 @@ def test_cutoffs_are_those_of_the_data_or_of_the_card_of_a_dataset() -> None:
         leaderboard([], frame)
 
 
+@pytest.mark.long
 def test_the_horizon_that_a_file_states_is_that_of_its_leaderboard(tmp_path: Path) -> None:
     path, numbers = tmp_path / "shops.tsf", ",".join(map(str, wave(60).round(3)))
     header = "# made up\n@relation shops\n@attribute series_name string\n@attribute start_timestamp date\n"

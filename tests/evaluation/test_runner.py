@@ -125,6 +125,7 @@ def test_warnings_of_other_processes_are_heard() -> None:
         leaderboard({"warns": Warned()}, wave(60), 3, n_jobs=2)
 
 
+@pytest.mark.long
 def test_models_with_a_random_state_get_one_seed_after_the_other_and_others_run_once() -> None:
     board = leaderboard({"gru": small("gru"), "mean": MeanForecaster()}, wave(60), 3, seeds=3)
     seeds = board.rows.groupby("model", observed=True)["seed"].unique()

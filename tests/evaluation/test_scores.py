@@ -199,6 +199,7 @@ def test_rows_without_scores_are_ranked_by_their_points(tmp_path: Path) -> None:
     assert "coverage80" not in again.table
 
 
+@pytest.mark.long
 def test_boards_with_and_without_scores_are_merged_and_read_again(tmp_path: Path) -> None:
     one = leaderboard([Spread()], NOISE, horizon=1, origins=5)
     other = leaderboard(["mean"], NOISE, horizon=1, origins=5)
@@ -229,6 +230,7 @@ def pinball(y: np.ndarray, hi80: np.ndarray) -> np.ndarray:
     return np.maximum(0.9 * (y - hi80), 0.1 * (hi80 - y))
 
 
+@pytest.mark.long
 def test_a_metric_of_the_caller_is_a_column_and_can_rank(tmp_path: Path) -> None:
     own = {"pinball90": pinball, "hits": Metric(lambda y_true, y_pred: abs(y_true - y_pred) < 1, best=1.0)}
     board = leaderboard([Spread()], NOISE, horizon=1, origins=20, metrics=own, metric="pinball90")

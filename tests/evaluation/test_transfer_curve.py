@@ -16,6 +16,7 @@ from tsforecast.sequences.neural import GRUClassifier, NeuralClassifier
 SMALL: dict[str, Any] = {"units": 8, "layers": 1, "max_epochs": 2, "random_state": 0, "validation": None}
 
 
+@pytest.mark.long
 def test_the_same_recordings_test_all_shots_and_none_that_was_tuned_on(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings, labels, users = movements(USERS[:3])
     tuned, fitted = [], []

@@ -202,6 +202,7 @@ def people(gains: list[float], recordings: int = 5) -> pd.DataFrame:
     return pd.concat([rows, rows.assign(model="model", forecast=rows["y"] + share * (rows["forecast"] - rows["y"]))])
 
 
+@pytest.mark.long
 def test_where_groups_are_kept_apart_a_group_is_one_unit() -> None:
     some = ForecastResults.from_rows(people([0.9, 0.9, -0.3, -0.3, -0.3, 0.1])).verdicts["model"]
     assert some.sentence.startswith("model is inconclusive: ")

@@ -92,6 +92,7 @@ def as_semicolons(frame: pd.DataFrame) -> bytes:
     return "\n".join([head.replace(";", "; "), rest + ";" * head.count(";"), ""]).encode("utf-8-sig")
 
 
+@pytest.mark.long
 def test_files_in_other_forms_have_the_same_forecasts(exported: tuple[GRUForecaster, Path], run: Any) -> None:
     truth = exported[0].predict(future=COMING, interval=0.8)
     backwards = KNOWN[KNOWN.columns[::-1]].assign(more="x")
@@ -184,6 +185,7 @@ def test_numbers_that_are_missing_and_series_that_are_short_are_noted(
     assert run(changed("sales", ""))[1].startswith("Note: 1 missing numbers are filled from those before them; predict")
 
 
+@pytest.mark.long
 def test_an_ensemble_takes_series_of_any_length_as_predict_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +200,7 @@ def test_an_ensemble_takes_series_of_any_length_as_predict_does(
         np.testing.assert_allclose(found["sales"], model.predict(short)["sales"], atol=1e-4)
 
 
+@pytest.mark.long
 def test_a_single_series_without_a_name_has_the_scales_that_were_fitted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +224,7 @@ def test_stamps_with_an_offset_are_written_in_utc(tmp_path: Path, capsys: pytest
     assert pd.to_datetime(found).tolist() == model.predict()["at"].dt.tz_convert("UTC").tolist()
 
 
+@pytest.mark.long
 def test_a_file_that_is_no_graph_of_that_kind_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("hello")
     waves = [np.sin(np.arange(12) * (1 + i % 2)) for i in range(8)]

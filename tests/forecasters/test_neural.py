@@ -186,6 +186,7 @@ def test_channels_are_forecast_by_one_network_each_on_its_own(network: NeuralFor
     assert not np.allclose(first[:, 1], second[:, 1], rtol=1e-2)
 
 
+@pytest.mark.long
 def test_past_columns_are_read_and_not_forecast() -> None:
     import pandas as pd
 

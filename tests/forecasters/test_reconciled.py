@@ -86,6 +86,7 @@ def test_any_forecaster_is_reconciled_and_saved(name: str, tmp_path: Path) -> No
     assert load(tmp_path / "nested").predict().equals(nested.predict())
 
 
+@pytest.mark.long
 def test_models_of_other_software_are_reconciled() -> None:
     def rows(context: pd.DataFrame, horizon: int) -> pd.DataFrame:
         ahead = pd.date_range(context["month"].max(), periods=horizon + 1, freq="MS")[1:]
@@ -166,6 +167,7 @@ def test_the_order_of_the_series_makes_no_difference() -> None:
     assert other.loc[expected.index].tolist() == pytest.approx(expected.tolist(), rel=1e-12)
 
 
+@pytest.mark.long
 def test_a_board_has_errors_by_level_beside_those_of_base_forecasts() -> None:
     models = {"theta": ThetaForecaster(), "reconciled": ReconciledForecaster(ThetaForecaster(), hierarchy=TREE)}
     board = leaderboard(models, FULL, horizon=3, origins=4)

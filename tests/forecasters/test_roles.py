@@ -51,6 +51,7 @@ def test_the_future_of_a_context_must_be_given_too() -> None:
     assert model.predict(events(300), future=future)["day"].tolist() == list(DAYS[300:302])
 
 
+@pytest.mark.long
 def test_a_backtest_hands_out_what_was_known_ahead_at_each_cutoff() -> None:
     panel = Panel.from_frame(events(), target="sales", future="event")
     model = GRUForecaster(window=5, units=16, max_epochs=15, learning_rate=0.01, anchor="none", random_state=0)

@@ -232,6 +232,7 @@ def test_a_loss_that_is_no_number_is_noted_where_it_arises() -> None:
     assert torch.isnan(learned(parts, learner(*parts), 2)[0]).all()
 
 
+@pytest.mark.long
 def test_slopes_that_vanish_along_many_steps_cost_no_more_time() -> None:
     numbers, seconds = np.zeros(4_096, dtype=np.float32), []
     for first in (1e-3, 1e-39):  # the second is too small for all its digits

@@ -178,6 +178,7 @@ def test_mistakes_are_counted_by_what_they_are_and_whose() -> None:
     assert grid.rows == (("up", "down", "10", "20.0%", "bob (7), ann (3)"),)
 
 
+@pytest.mark.long
 def test_where_only_the_majority_is_there_the_page_says_so() -> None:
     page = html_classification(
         ClassificationResults(answers(list("abcdef"), ["x", "y"], {"majority": 0.5}, "leave-users-out"))
@@ -185,6 +186,7 @@ def test_where_only_the_majority_is_there_the_page_says_so() -> None:
     assert "Guessing the most frequent class is the answer to beat: right on 50% of the recordings of a user" in page
 
 
+@pytest.mark.long
 def test_an_axis_of_accuracy_that_does_not_begin_at_0_is_marked() -> None:
     rows = answers(list("abcdef"), ["x", "y"], {"gru": 0.9, "majority": 0.5}, "leave-users-out")
     results = ClassificationResults(rows)

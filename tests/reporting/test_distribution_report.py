@@ -67,6 +67,7 @@ def test_the_next_horizon_follows_the_data_after_the_gap(board: Leaderboard, tmp
         leaderboard([], wave(60), horizon=3, forecast=4)
 
 
+@pytest.mark.long
 def test_merged_boards_have_the_next_horizon_of_both() -> None:
     options = {"horizon": 3, "origins": 5, "reference": "naive", "forecast": True}
     one, other = (leaderboard([name], wave(60), **options) for name in ("mean", "theta"))

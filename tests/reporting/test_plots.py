@@ -94,6 +94,7 @@ def test_boards_networks_and_comparisons_draw_their_numbers() -> None:
     assert "srcdoc=" in found.show()._repr_html_()
 
 
+@pytest.mark.long
 def test_html_of_a_notebook_has_facts_and_no_script() -> None:
     panel = shops((EVIL, "south"))
     model = GRUForecaster(horizon=3, units=4, max_epochs=1, random_state=0).fit(panel)

@@ -86,6 +86,7 @@ def test_what_does_not_apply_is_left_out() -> None:
     ]
 
 
+@pytest.mark.long
 def test_tables_and_figures_have_a_row_or_a_mark_for_each_model() -> None:
     ramp = leaderboard([], range(20), horizon=2)
     assert report.error_table(ramp).rows[0][:3] == ("drift", "0.000", "-")
@@ -309,6 +310,7 @@ def test_every_seed_has_its_line() -> None:
     assert len([line for line in figure.axes[0].lines if line.get_color() == best.get_color()]) == 2
 
 
+@pytest.mark.long
 def test_training_shows_each_fit_with_the_epoch_that_was_kept(evil: Leaderboard) -> None:
     histories = [fit.history for fit in evil.record.fits if fit.history]
     assert len(histories) == 6  # two seeds, three groups
@@ -321,6 +323,7 @@ def test_training_shows_each_fit_with_the_epoch_that_was_kept(evil: Leaderboard)
         assert dot.get_ydata()[0] == min(losses)
 
 
+@pytest.mark.long
 def test_at_most_so_many_models_have_a_line_and_the_rest_is_named() -> None:
     board = with_models(leaderboard([], wave(60), horizon=3, origins=6), {f"model {i}": 0.1 for i in range(9)})
     assert len(lines(figures.error_by(View(board), "step", "steps ahead"))) <= MAX_LINES + 1

@@ -180,6 +180,7 @@ def test_sections_stand_in_the_order_of_what_matters_and_the_headline_says_what_
     assert "0.0001 to 0.1, by size" in page
 
 
+@pytest.mark.long
 def test_where_nothing_beats_naive_that_is_the_headline(tmp_path: Path) -> None:
     page = html_search(searched(tmp_path, trials=30, shift=-0.3))
     assert lede(page) == (
@@ -227,6 +228,7 @@ def test_a_search_of_any_size_has_a_page(curves: list[list[float]], words: str, 
     assert json.loads(json_search(search))["headline"].replace("-", "−") == lede(page).replace("-", "−")
 
 
+@pytest.mark.long
 def test_default_settings_that_were_the_best_are_named_so(tmp_path: Path) -> None:
     curves = [[0.0, 0.3, 0.2], [0.0, 0.1, 0.1]]
     own = few(tmp_path / "own", curves, own={"units": "8", "layers": "1"})
@@ -249,6 +251,7 @@ def test_cells_with_one_trial_are_paler_and_logarithmic_scales_are_named() -> No
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("units", "layers (log)")
 
 
+@pytest.mark.long
 def test_settings_that_never_vary_have_no_place_in_a_figure(tmp_path: Path) -> None:
     page = html_search(few(tmp_path, [[0.0, 0.1, 0.2], [0.0, 0.1, 0.3]]))
     assert figures(page) == ["Learning curves", "One trial after the other", "From settings to skill", "Skill and time"]

@@ -75,6 +75,7 @@ class Faulty(NeuralForecaster):
         return super().fit(data, *rest, **more)
 
 
+@pytest.mark.long
 def test_a_trial_that_raises_here_is_a_row_and_the_search_goes_on(tmp_path: Path) -> None:
     space = {"units": [2, 3, 4, 8]}
     options: dict[str, Any] = {"trials": 4, "searcher": "grid", "scheduler": "none", "max_epochs": 2}
@@ -101,6 +102,7 @@ class Ctrl(NeuralForecaster):
         return super().fit(data, *rest, on_epoch=on_epoch and interrupted, **more)
 
 
+@pytest.mark.long
 def test_ctrl_c_in_the_midst_of_a_trial_ends_the_search(tmp_path: Path) -> None:
     options: dict[str, Any] = {"trials": 3, "searcher": "grid", "scheduler": "none", "max_epochs": 3}
     with pytest.warns(UserWarning, match="the search was cut short: 1 of 3 trials are over; fit again to go on"):

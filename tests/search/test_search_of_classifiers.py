@@ -220,6 +220,7 @@ class Hopeless(BaseEstimator):  # type: ignore[misc]
         path.write_text(title)
 
 
+@pytest.mark.long
 def test_a_search_that_does_not_beat_the_majority_says_so_and_saves_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_all_faulty_recordings_are_named_at_once(classifier: Classifier) -> None
         assert sentence in said
 
 
+@pytest.mark.long
 def test_labels_must_be_there_and_of_two_classes(classifier: Classifier) -> None:
     recordings, labels = gestures(9)
     said = refused(classifier, recordings, ["circle"] * 9)

@@ -207,6 +207,7 @@ def test_all_faulty_settings_are_named_at_once() -> None:
         quick(GRUClassifier, augment="motion").fit(recordings, labels)
 
 
+@pytest.mark.long
 def test_training_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path) -> None:
     recordings, labels = gestures(30)
     whole = quick(LSTMClassifier, max_epochs=4, refit=True).fit(recordings, labels)
@@ -234,6 +235,7 @@ def test_the_same_random_state_gives_the_same_weights_and_augmentation_other_one
     assert not np.array_equal(said[0], said[2])
 
 
+@pytest.mark.long
 def test_a_loss_that_is_no_number_names_the_recordings_and_leaves_the_majority() -> None:
     recordings, labels = gestures(12)
     model = NeuralClassifier(**QUICK | {"learning_rate": 9.0, "optimizer": "sgd", "clip": None, "max_epochs": 300})

@@ -242,6 +242,7 @@ def test_a_temperature_is_kept_when_nothing_of_the_same_classes_validates_and_el
     assert "temperature" not in model.fine_tune(recordings, labels, users, max_epochs=1, calibrate=False).resolved_
 
 
+@pytest.mark.long
 def test_calibration_without_recordings_that_validate_is_refused() -> None:
     recordings, labels = gestures(12)
     message = (

@@ -45,6 +45,7 @@ def test_amplitude_and_period_of_a_description_are_those_of_the_sequence(model: 
     assert 0 == model.history_[0].skill < model.history_[-1].skill
 
 
+@pytest.mark.long
 def test_so_many_steps_are_written_as_are_asked_for(model: SequenceGenerator) -> None:
     longer = model.predict([[2.0, 10.0]], steps=40)
     assert longer.shape == (1, 40, 1)

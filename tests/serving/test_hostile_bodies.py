@@ -67,6 +67,7 @@ def statuses(model: Any, count: int, seed: int) -> Counter[int]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_a_hundred_hostile_requests_are_answered_or_refused(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     found = statuses(MODELS[name], 100, seed=1)

@@ -157,6 +157,7 @@ MODELS: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.thorough if at > 2 else ()) for at, name in enumerate(MODELS)]
 )
@@ -193,6 +194,7 @@ def test_requests_around_a_change_of_clocks_have_the_answers_of_each_alone() -> 
     assert all(isinstance(answer, bytes) for answer in together)
 
 
+@pytest.mark.long
 def test_requests_that_wait_are_joined_and_none_beyond_the_limit(shops: GRUForecaster) -> None:
     past = SHOPS[SHOPS["shop"] == "a"]
     ahead = past[["day", "shop", "promo"]].tail(3).assign(day=past["day"].tail(3) + pd.Timedelta(days=3))
@@ -221,6 +223,7 @@ def test_requests_that_wait_are_joined_and_none_beyond_the_limit(shops: GRUForec
     assert after["batches"] - before["batches"] < after["answered"] - before["answered"]
 
 
+@pytest.mark.long
 def test_an_answer_that_takes_too_long_is_refused_and_a_slow_body_as_well() -> None:
     model = SeasonalNaiveForecaster(horizon=3, season_length=6).fit(wave())
     with Server(model, port=0, limits=Limits(max_rows=10**6, max_seconds=0.2, max_horizon=10**6)) as server:
@@ -237,6 +240,7 @@ def test_an_answer_that_takes_too_long_is_refused_and_a_slow_body_as_well() -> N
             assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.long
 def test_models_of_arrays_and_of_windows_take_lists() -> None:
     one = SeasonalNaiveForecaster(horizon=2, season_length=3).fit(np.arange(30.0))
     with Server(one, port=0) as server:
@@ -299,6 +303,7 @@ def asked_by(url: str, name: str) -> tuple[int, str]:
     return int(status.split()[1]), body
 
 
+@pytest.mark.long
 def test_a_server_on_this_machine_answers_no_request_for_another_name(server: Server, shops: GRUForecaster) -> None:
     port = server.url.rsplit(":", 1)[1]
     for name in ("localhost", f"LOCALHOST:{port}", "localhost.", "127.0.0.1", f"127.0.0.1:{port}", f"[::1]:{port}", ""):

@@ -228,6 +228,7 @@ def test_every_optimizer_learns_on_every_schedule(optimizer: str, schedule: str)
     assert min(epoch.valid_loss for epoch in history) < 0.9 * history[0].valid_loss
 
 
+@pytest.mark.long
 def test_the_rate_follows_torch_s_one_cycle() -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)

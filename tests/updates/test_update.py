@@ -65,6 +65,7 @@ AROUND_OTHERS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("around", AROUND_OTHERS, ids=lambda model: type(model).__name__)
 def test_an_updated_forecaster_is_one_that_had_all_rows_as_context(around: Forecaster) -> None:
     check_updated(around)
@@ -217,6 +218,7 @@ def network() -> GRUForecaster:
     return model.fit(swings(0, 200)).update(swings(200, 280))
 
 
+@pytest.mark.long
 def test_training_that_helps_on_the_newest_rows_is_kept(network: GRUForecaster) -> None:
     model, before = copy.deepcopy(network), network.measured().errors
     model.update(swings(280, 290), epochs=60, learning_rate=0.01)
